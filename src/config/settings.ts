@@ -1,0 +1,158 @@
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
+
+/** One setting: what it is called, what it may be, and what it is for. */
+export interface Setting {
+  /** The name that an older stack used; read where the setting's own name is not set. */
+  alias?: string;
+  schema: TSchema;
+  /** What the schema cannot say. */
+  check?: (text: string) => boolean;
+  /** As text, the way a person would write it; without one the setting may be absent. */
+  default?: string;
+  /** In words, for the message about a bad value. */
+  allowed: string;
+  /** One line for `llmops config` and the documentation. */
+  help: string;
+  /** Never shown: `llmops config` says only that it is set. */
+  secret?: true;
+}
+
+const setting = <const S extends Setting>(it: S): S => it;
+
+/** A URL that can be taken apart, escapes included. */
+const isUrl = (text: string): boolean => {
+  const url = URL.parse(text);
+  try {
+    return (
+      url !== null && Boolean(decodeURIComponent(url.username + url.password + url.pathname) || url.host)
+    );
+  } catch {
+    return false;
+  }
+};
+
+/** `postgresql+psycopg2://`, as other stacks write it, as the driver takes it. */
+export const plainPostgresUrl = (text: string): string =>
+  text.replace(/^postgres(ql)?(\+\w+)?:/, "postgres:");
+
+const flag = Type.Boolean();
+const seconds = (fallback: string, help: string) =>
+  setting({
+    schema: Type.Number({ exclusiveMinimum: 0, maximum: 86_400 }),
+    default: fallback,
+    allowed: "seconds, more than 0 and at most 86400",
+    help,
+  });
+
+/**
+ * Every setting there is. The order is the one in which people read them; the table in the documentation is
+ * checked against this one.
+ */
+export const settings = {
+  OPEN_API_KEY: setting({
+    schema: Type.String({ maxLength: 4096, pattern: "^[\\x21-\\x7e]+$" }),
+    allowed: "a key of printable characters without spaces",
+    help: "key of the default model provider (Moonshot AI); without it everything starts, and only calls that need it fail",
+    secret: true,
+  }),
+  OPEN_API_BASE: setting({
+    schema: Type.String({ pattern: "^https?://[^\\s?#]+$" }),
+    check: (text) => isUrl(text) && !URL.parse(text)?.username && !URL.parse(text)?.password,
+    default: "https://api.moonshot.cn/v1",
+    allowed: "an http or https URL without query, user and password",
+    help: "base URL of the default model provider",
+  }),
+  OPEN_API_MODEL: setting({
+    schema: Type.Array(Type.String({ minLength: 1, maxLength: 255 }), { minItems: 1, maxItems: 20 }),
+    default: "kimi-k2-turbo-preview,kimi-k2.5",
+    allowed: "1 to 20 model names, separated by commas",
+    help: "default model, or several: the next is used where the provider says that one does not exist",
+  }),
+  LLMOPS_UPSTREAM_CONNECT_TIMEOUT: seconds("5", "longest time to connect to a provider, in seconds"),
+  LLMOPS_UPSTREAM_FIRST_BYTE_TIMEOUT: seconds(
+    "60",
+    "longest wait for the first byte of a provider's answer, in seconds",
+  ),
+  LLMOPS_UPSTREAM_IDLE_TIMEOUT: seconds("120", "longest pause within a provider's answer, in seconds"),
+  LLMOPS_UPSTREAM_TOTAL_TIMEOUT: seconds("600", "longest time for a whole call with its retries, in seconds"),
+  DATABASE_URL: setting({
+    alias: "SQLALCHEMY_DATABASE_URI",
+    schema: Type.String({ pattern: "^postgres(ql)?(\\+\\w+)?://\\S+$" }),
+    check: (text) => isUrl(plainPostgresUrl(text)),
+    allowed:
+      "a URL that begins with postgres:// or postgresql://, with %-escapes for special characters in the password",
+    help: "external PostgreSQL (15 or later); without it the embedded one in the data folder is used",
+    secret: true,
+  }),
+  DATABASE_POOL_SIZE: setting({
+    alias: "SQLALCHEMY_POOL_SIZE",
+    schema: Type.Integer({ minimum: 1, maximum: 1000 }),
+    default: "30",
+    allowed: "a whole number from 1 to 1000",
+    help: "most database connections of one process",
+  }),
+  DATABASE_POOL_RECYCLE: setting({
+    alias: "SQLALCHEMY_POOL_RECYCLE",
+    schema: Type.Integer({ minimum: 1, maximum: 86_400 }),
+    default: "3600",
+    allowed: "whole seconds from 1 to 86400",
+    help: "seconds that a database connection may live",
+  }),
+  DATABASE_ECHO: setting({
+    alias: "SQLALCHEMY_ECHO",
+    schema: flag,
+    default: "false",
+    allowed: "1, 0, true or false",
+    help: "log every statement with its time, values masked",
+  }),
+  LLMOPS_ENV: setting({
+    alias: "FLASK_ENV",
+    schema: Type.Union([Type.Literal("production"), Type.Literal("development")]),
+    default: "production",
+    allowed: "production or development",
+    help: "development changes defaults and logging only; what admits without login is the flag --dev",
+  }),
+  LLMOPS_DEBUG: setting({
+    alias: "FLASK_DEBUG",
+    schema: flag,
+    default: "0",
+    allowed: "1, 0, true or false; refused in production",
+    help: "debug log level, and error details in answers",
+  }),
+  HOST: setting({
+    schema: Type.String({ minLength: 1, maxLength: 253, pattern: "^[0-9A-Za-z.:_-]+$" }),
+    default: "127.0.0.1",
+    allowed: "a host name or address",
+    help: "address to listen on",
+  }),
+  PORT: setting({
+    schema: Type.Integer({ minimum: 0, maximum: 65_535 }),
+    default: "5000",
+    allowed: "a whole number from 0 to 65535; 0 takes a free port",
+    help: "port to listen on",
+  }),
+  LLMOPS_DATA_DIR: setting({
+    schema: Type.String({ minLength: 1, maxLength: 4096 }),
+    default: "./llmops-data",
+    allowed: "a path",
+    help: "folder of the embedded database; made where it is missing",
+  }),
+  LOG_LEVEL: setting({
+    schema: Type.Union(["debug", "info", "warn", "error"].map((level) => Type.Literal(level as "info"))),
+    default: "info",
+    allowed: "debug, info, warn or error",
+    help: "least level that is logged",
+  }),
+  LOG_FORMAT: setting({
+    schema: Type.Union([Type.Literal("json"), Type.Literal("pretty")]),
+    allowed: "json or pretty",
+    help: "json, or pretty on a terminal",
+  }),
+} as const;
+
+export type SettingName = keyof typeof settings;
+
+type Value<S extends Setting> = Static<S["schema"]> | (S extends { default: string } ? never : undefined);
+
+/** The values after parsing: absent ones without a default are `undefined`. */
+export type SettingValues = { readonly [N in SettingName]: Value<(typeof settings)[N]> };

@@ -1,0 +1,145 @@
+import type { MessageKey, MessageParams } from "../i18n/messages.ts";
+
+/** Outcome of a management call, in the envelope's `code`. */
+export type Code =
+  | "SUCCESS"
+  | "FAIL"
+  | "VALIDATE_ERROR"
+  | "NOT_FOUND"
+  | "UNAUTHORIZED"
+  | "FORBIDDEN"
+  | "CONFLICT"
+  | "RATE_LIMITED"
+  | "BUDGET_EXCEEDED"
+  | "UPSTREAM_ERROR";
+
+/** One thing wrong with one field. */
+export interface Problem {
+  key: MessageKey;
+  params?: MessageParams;
+}
+
+/** Field name, dotted for nested ones (`config.parameters.top_p`) -> what is wrong with it. */
+export type Problems = Readonly<Record<string, readonly Problem[]>>;
+
+/** Everything an error says in public, beside its code. */
+interface Public {
+  /** Filled into the message. */
+  params?: MessageParams;
+  /** For the envelope's `data`: what to do next. */
+  data?: Readonly<Record<string, unknown>>;
+  /** Private: only ever logged. */
+  cause?: unknown;
+}
+
+/**
+ * An outcome that is not success. `key` names the public message; whatever is private goes into `cause`, which
+ * is logged and never answered. `status` is the HTTP status outside the envelope (inside it is always 200);
+ * `retryable` says whether the same call may succeed later.
+ */
+export abstract class AppError extends Error {
+  abstract readonly code: Exclude<Code, "SUCCESS">;
+  abstract readonly status: number;
+  readonly retryable: boolean = false;
+  readonly key: MessageKey;
+  readonly params: MessageParams;
+  readonly data: Readonly<Record<string, unknown>>;
+
+  constructor(key: MessageKey, { params = {}, data = {}, cause }: Public = {}) {
+    super(key, { cause });
+    this.key = key;
+    this.params = params;
+    this.data = data;
+  }
+}
+
+/** No such thing, or not the caller's. */
+export class NotFoundError extends AppError {
+  readonly code = "NOT_FOUND";
+  readonly status = 404;
+}
+
+/** Who is calling is not known: no login, a bad one, or one that has expired. */
+export class UnauthorizedError extends AppError {
+  readonly code = "UNAUTHORIZED";
+  readonly status = 401;
+}
+
+/** The caller is known, but may not do this. */
+export class ForbiddenError extends AppError {
+  readonly code = "FORBIDDEN";
+  readonly status = 403;
+}
+
+/** Bad input. Says which fields are wrong and why, and never repeats what was sent. */
+export class ValidateError extends AppError {
+  readonly code = "VALIDATE_ERROR";
+  readonly status = 400;
+  readonly problems: Problems;
+
+  constructor(problems: Problems, { cause }: { cause?: unknown } = {}) {
+    super("validate.failed", { cause });
+    this.problems = problems;
+  }
+}
+
+/** The service itself could not do it: the database is away, or it is stopping. */
+export class FailError extends AppError {
+  readonly code = "FAIL";
+  readonly status = 503;
+  override readonly retryable = true;
+}
+
+/** What went wrong between this service and a model provider; each has a message of its own. */
+export type UpstreamReason =
+  | "no_key"
+  | "unauthorized"
+  | "rate_limited"
+  | "bad_request"
+  | "failed"
+  | "unreachable"
+  | "model_not_found"
+  | "not_found"
+  | "malformed"
+  | "cut"
+  | "timeout_connect"
+  | "timeout_first_byte"
+  | "timeout_idle"
+  | "timeout_total"
+  | "draining";
+
+const retryableReasons = new Set<UpstreamReason>([
+  "rate_limited",
+  "failed",
+  "unreachable",
+  "cut",
+  "timeout_connect",
+  "timeout_first_byte",
+  "timeout_idle",
+  "timeout_total",
+  "draining",
+]);
+
+/** A model provider could not be asked, or did not answer as it should. */
+export class UpstreamError extends AppError {
+  readonly code = "UPSTREAM_ERROR";
+  readonly status: number;
+  readonly reason: UpstreamReason;
+  override readonly retryable: boolean;
+
+  /** `retryAfter` is what the provider asked for, in seconds; `status` what it answered, where it did. */
+  constructor(
+    reason: UpstreamReason,
+    { params, retryAfter, cause }: { params?: MessageParams; retryAfter?: number; cause?: unknown } = {},
+  ) {
+    const retryable = retryableReasons.has(reason);
+    super(`upstream.${reason}`, {
+      ...(params && { params }),
+      data: { reason, retryable, ...(retryAfter === undefined ? {} : { retry_after: retryAfter }) },
+      cause,
+    });
+    this.reason = reason;
+    this.retryable = retryable;
+    this.status = reason.startsWith("timeout") ? 504 : reason === "rate_limited" ? 429 : 502;
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * Every sentence that an answer of the API may carry, in Chinese and English. `{name}` is filled in by
+ * {@link t}. The messages of the app routes are part of the contract and are kept to the letter.
+ */
+const zh = {
+  "app.created": "应用已经成功创建,id 为 {id}",
+  "app.found": "应用已经成功获取,名字是{name}",
+  "app.updated": "应用已经成功修改,名字是{name}",
+  "app.deleted": "应用已经成功删除,id 为{id}",
+  "app.not_found": "应用不存在",
+  "route.not_found": "没有这个接口",
+  "health.pong": "pong",
+  "database.unreachable": "数据库暂时无法访问,请稍后重试",
+  "server.draining": "服务正在停止",
+  "internal.failed": "服务内部出错,请联系管理员并提供请求编号 {requestId}",
+
+  "auth.required": "请先登录",
+  "dev.forbidden": "开发模式只接受来自本机的直接请求:{what}",
+  "dev.host": "Host 不是本机地址",
+  "dev.origin": "Origin 不是本服务自己的地址",
+  "dev.proxy": "请求经过了代理",
+
+  "validate.failed": "参数校验失败",
+  "validate.required": "必填",
+  "validate.unknown": "未知字段",
+  "validate.type": "类型应为{type}",
+  "validate.min_length": "长度不能少于 {min} 个字符",
+  "validate.max_length": "长度不能超过 {max} 个字符",
+  "validate.minimum": "不能小于 {min}",
+  "validate.maximum": "不能大于 {max}",
+  "validate.max_items": "不能超过 {max} 项",
+  "validate.one_of": "只能是以下之一:{values}",
+  "validate.uuid": "不是有效的 UUID",
+  "validate.text": "不能包含 NUL 字符或不成对的代理字符",
+  "validate.cursor": "不是有效的游标,请使用上一页返回的 next_cursor",
+  "validate.json": "不是有效的 JSON",
+  "validate.object": "应为 JSON 对象",
+  "validate.too_deep": "嵌套不能超过 {max} 层",
+  "validate.encoding": "不是有效的百分号编码(UTF-8)",
+  "validate.repeated": "不能重复",
+  "validate.content_type": "Content-Type 应为 application/json",
+  "validate.content_encoding": "不接受压缩的请求体",
+  "validate.too_large": "请求体不能超过 {max} 字节",
+  "validate.model": "只能是以下之一:{models}",
+  "validate.invalid": "值无效",
+
+  "upstream.no_key": '尚未配置模型服务的密钥:请设置环境变量 OPEN_API_KEY 后重启,或使用 model "echo" 离线试用',
+  "upstream.unauthorized": "模型服务拒绝了密钥:请检查 OPEN_API_KEY 与 OPEN_API_BASE 是否匹配",
+  "upstream.rate_limited": "模型服务请求过于频繁或额度已用完,请稍后重试",
+  "upstream.bad_request": "模型服务不接受这个请求",
+  "upstream.failed": "模型服务内部出错,请稍后重试",
+  "upstream.unreachable": "无法连接模型服务:请检查 OPEN_API_BASE 与网络",
+  "upstream.model_not_found": "模型服务没有这些模型:{asked};当前密钥可用的模型:{available}",
+  "upstream.not_found": "模型服务没有这个接口:请检查 OPEN_API_BASE,它通常以 /v1 结尾",
+  "upstream.malformed": "模型服务返回了无法解析的内容",
+  "upstream.cut": "模型服务在回答中途断开",
+  "upstream.timeout_connect": "连接模型服务超时",
+  "upstream.timeout_first_byte": "模型服务迟迟没有开始回答",
+  "upstream.timeout_idle": "模型服务在回答中途停顿过久",
+  "upstream.timeout_total": "模型服务的回答超过了总时限",
+  "upstream.draining": "服务正在停止,回答被中断",
+} as const;
+
+export type MessageKey = keyof typeof zh;
+
+const en: Record<MessageKey, string> = {
+  "app.created": "The app has been created, id {id}",
+  "app.found": "The app has been found, its name is {name}",
+  "app.updated": "The app has been changed, its name is {name}",
+  "app.deleted": "The app has been deleted, id {id}",
+  "app.not_found": "There is no such app",
+  "route.not_found": "There is no such route",
+  "health.pong": "pong",
+  "database.unreachable": "The database cannot be reached right now, please try again",
+  "server.draining": "The service is stopping",
+  "internal.failed": "Something failed inside the service; tell the operator the request id {requestId}",
+
+  "auth.required": "Please log in first",
+  "dev.forbidden": "Development mode takes direct requests from this machine only: {what}",
+  "dev.host": "Host is not a loopback address",
+  "dev.origin": "Origin is not this service's own",
+  "dev.proxy": "the request came through a proxy",
+
+  "validate.failed": "The input is not valid",
+  "validate.required": "is required",
+  "validate.unknown": "is not a known field",
+  "validate.type": "must be of type {type}",
+  "validate.min_length": "must have at least {min} characters",
+  "validate.max_length": "must have at most {max} characters",
+  "validate.minimum": "must be at least {min}",
+  "validate.maximum": "must be at most {max}",
+  "validate.max_items": "must have at most {max} items",
+  "validate.one_of": "must be one of: {values}",
+  "validate.uuid": "is not a valid UUID",
+  "validate.text": "must not contain NUL characters or lone surrogates",
+  "validate.cursor": "is not a valid cursor; use the next_cursor of the page before",
+  "validate.json": "is not valid JSON",
+  "validate.object": "must be a JSON object",
+  "validate.too_deep": "must not be nested deeper than {max} levels",
+  "validate.encoding": "is not valid percent-encoded UTF-8",
+  "validate.repeated": "must not be given twice",
+  "validate.content_type": "Content-Type must be application/json",
+  "validate.content_encoding": "compressed bodies are not accepted",
+  "validate.too_large": "must have at most {max} bytes",
+  "validate.model": "must be one of: {models}",
+  "validate.invalid": "is not valid",
+
+  "upstream.no_key":
+    'No provider key is set: set the environment variable OPEN_API_KEY and restart, or try model "echo" offline',
+  "upstream.unauthorized": "The provider refused the key: check that OPEN_API_KEY belongs to OPEN_API_BASE",
+  "upstream.rate_limited": "The provider is rate limiting or the quota is used up, please try again later",
+  "upstream.bad_request": "The provider does not accept this request",
+  "upstream.failed": "The provider failed, please try again later",
+  "upstream.unreachable": "The provider cannot be reached: check OPEN_API_BASE and the network",
+  "upstream.model_not_found": "The provider has none of these models: {asked}; this key may use: {available}",
+  "upstream.not_found": "The provider has no such route: check OPEN_API_BASE, which usually ends in /v1",
+  "upstream.malformed": "The provider sent an answer that cannot be understood",
+  "upstream.cut": "The provider broke off in the middle of its answer",
+  "upstream.timeout_connect": "Connecting to the provider took too long",
+  "upstream.timeout_first_byte": "The provider took too long to begin its answer",
+  "upstream.timeout_idle": "The provider paused for too long in the middle of its answer",
+  "upstream.timeout_total": "The provider's answer took longer than allowed",
+  "upstream.draining": "The service is stopping and the answer was broken off",
+};
+
+/** The languages of the API; Chinese unless the caller asks for English. */
+export type Locale = "zh" | "en";
+
+const catalogue: Record<Locale, Record<MessageKey, string>> = { zh, en };
+
+/** Values for the `{name}` places of a message. */
+export type MessageParams = Readonly<Record<string, string | number>>;
+
+/** A message in `locale` with its places filled in; a place without a value stays as it is. */
+export function t(locale: Locale, key: MessageKey, params: MessageParams = {}): string {
+  return catalogue[locale][key].replace(/\{(\w+)\}/g, (place, name: string) => String(params[name] ?? place));
+}
+
+/**
+ * The language an `Accept-Language` header asks for: English only where it is preferred to Chinese
+ * (RFC 9110, section 12.5.4: by weight, then by order); Chinese where the header is missing or names neither.
+ */
+export function localeOf(header: string | null): Locale {
+  let best: { locale: Locale; weight: number } = { locale: "zh", weight: 0 };
+  for (const part of header?.slice(0, 256).split(",") ?? []) {
+    const [range = "", ...parameters] = part.trim().toLowerCase().split(";");
+    const q = parameters.map((each) => each.trim()).find((each) => each.startsWith("q="));
+    const weight = q === undefined ? 1 : Number(q.slice(2));
+    const language = range.trim().split("-")[0];
+    if ((language === "zh" || language === "en") && weight > best.weight) best = { locale: language, weight };
+  }
+  return best.locale;
+}

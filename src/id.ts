@@ -1,0 +1,12 @@
+/** A UUID in its canonical text form. */
+export type Uuid = string;
+
+/** A new UUID, version 7 (RFC 9562): it sorts by the time it was made, so it can serve as a keyset. */
+export const newId = (): Uuid => Bun.randomUUIDv7();
+
+/** Whether `text` is a UUID in its canonical text form, in either case. */
+export const isUuid = (text: string): text is Uuid =>
+  /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(text);
+
+/** Whether `text` is a UUID of version 7, as all that {@link newId} makes are. */
+export const isId = (text: string): text is Uuid => isUuid(text) && text[14] === "7";

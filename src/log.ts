@@ -1,0 +1,86 @@
+/** How much a line matters; a logger drops what is below its own level. */
+export type LogLevel = "debug" | "info" | "warn" | "error";
+
+/** Values that may stand beside a message. Name what you log: whole inputs and answers are never logged. */
+export type LogFields = Record<string, string | number | boolean | null | undefined | readonly string[]>;
+
+/** One line per call: a short message that never varies, and what varies as fields. */
+export interface Log {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  /** `cause` is private: its message and stack go to the log and nowhere else. */
+  error(message: string, fields?: LogFields, cause?: unknown): void;
+}
+
+export interface LogOptions {
+  level: LogLevel;
+  format: "json" | "pretty";
+  /** Where finished lines go; standard error in the program, so that standard output stays a command's answer. */
+  write: (lines: string) => void;
+  now?: () => Date;
+}
+
+const rank: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3 };
+const colour: Record<LogLevel, string> = {
+  debug: "\x1b[90m",
+  info: "\x1b[36m",
+  warn: "\x1b[33m",
+  error: "\x1b[31m",
+};
+
+/** The whole chain of causes as text, newest first: drivers hide the telling error one level down. */
+function causeFields(cause: unknown): LogFields {
+  if (!(cause instanceof Error)) return { error: String(cause) };
+  const inner = cause.cause instanceof Error ? `; caused by ${cause.cause.name}: ${cause.cause.message}` : "";
+  const stack = cause.stack;
+  return { error: `${cause.name}: ${cause.message}${inner}`, ...(stack === undefined ? {} : { stack }) };
+}
+
+/**
+ * Creates a logger. Each line is one JSON object (or one coloured line in `pretty`), so that text from outside
+ * cannot forge a second line: JSON escapes line ends, and `pretty` prints every field through JSON as well.
+ */
+export function createLog({ level, format, write, now = () => new Date() }: LogOptions): Log {
+  const emit = (at: LogLevel, message: string, fields: LogFields) => {
+    if (rank[at] < rank[level]) return;
+    const time = now().toISOString();
+    if (format === "json") return write(`${JSON.stringify({ time, level: at, message, ...fields })}\n`);
+    const rest = Object.entries(fields)
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => (name === "stack" ? `\n${value}` : `${name}=${JSON.stringify(value)}`))
+      .join(" ");
+    write(
+      `\x1b[90m${time.slice(11, 19)}\x1b[0m ${colour[at]}${at.padEnd(5)}\x1b[0m ${message} \x1b[90m${rest}\x1b[0m\n`,
+    );
+  };
+  return {
+    debug: (message, fields = {}) => emit("debug", message, fields),
+    info: (message, fields = {}) => emit("info", message, fields),
+    warn: (message, fields = {}) => emit("warn", message, fields),
+    error: (message, fields = {}, cause) =>
+      emit("error", message, cause === undefined ? fields : { ...fields, ...causeFields(cause) }),
+  };
+}
+
+/**
+ * Gathers lines and writes them together, once per turn of the event loop: under load one write then carries many.
+ * What is gathered when the process exits is written first; a `kill -9` costs at most one turn's lines.
+ */
+export function batched(write: (lines: string) => void): (lines: string) => void {
+  let lines = "";
+  const flush = () => {
+    if (lines === "") return;
+    const batch = lines;
+    lines = "";
+    write(batch);
+  };
+  process.on("exit", flush);
+  return (line) => {
+    if (lines === "") setImmediate(flush);
+    lines += line;
+  };
+}
+
+/** A logger that says nothing: for tests and for commands whose answer is the output. */
+export const silentLog: Log = createLog({ level: "error", format: "json", write: () => {} });
