@@ -1,0 +1,54 @@
+import postgres from "postgres";
+import type { Log } from "../log.ts";
+import { echoing } from "./echo.ts";
+
+/** The pool: runs statements, and opens transactions. */
+export type Sql = postgres.Sql;
+
+export interface PoolOptions {
+  /** Most connections. */
+  size: number;
+  /** Longest life of a connection, in milliseconds. */
+  recycleMs?: number;
+  /** Logs every statement with its time. */
+  echo?: Log | undefined;
+}
+
+/**
+ * libpq's way to name a unix socket in a URL (`?host=/folder`) as an option, because postgres.js takes the host
+ * from the URL's authority only.
+ */
+function splitSocket(url: string): { url: string; host?: string } {
+  const parsed = new URL(url);
+  const host = parsed.searchParams.get("host");
+  if (!host?.startsWith("/")) return { url };
+  parsed.searchParams.delete("host");
+  return { url: parsed.href, host };
+}
+
+/**
+ * Opens a pool on a `postgres://` URL; connects at the first statement. A connection that is lost comes back by
+ * itself: the pause between attempts stays at a quarter of a second (the driver's own grows to 20 s), so that
+ * an outage ends when the database is back and not long after.
+ */
+export function createPool(url: string, { size, recycleMs, echo }: PoolOptions): Sql {
+  const { url: target, host } = splitSocket(url);
+  const sql = postgres(target, {
+    ...(host && { host }),
+    max: size,
+    ...(recycleMs && { max_lifetime: recycleMs / 1000 }),
+    connect_timeout: 2,
+    backoff: () => 0.25,
+    onnotice: () => {},
+    connection: { application_name: "llmops", TimeZone: "UTC" },
+  });
+  return echo ? echoing(sql, echo) : sql;
+}
+
+/** A URL that may be shown: without its password. */
+export function withoutPassword(url: string): string {
+  const parsed = URL.parse(url);
+  if (!parsed) return "(not a URL)";
+  if (parsed.password) parsed.password = "***";
+  return parsed.href;
+}

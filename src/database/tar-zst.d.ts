@@ -1,0 +1,5 @@
+declare module "*.tar.zst" {
+  /** Where `Bun.file` finds the embedded file. */
+  const path: string;
+  export default path;
+}
