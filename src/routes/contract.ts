@@ -1,0 +1,163 @@
+import {
+  Kind,
+  type TLiteral,
+  type TSchema,
+  type TUnion,
+  type TUnsafe,
+  Type,
+  TypeRegistry,
+} from "@sinclair/typebox";
+import type { Code } from "../errors/app-error.ts";
+import { isId, isUuid } from "../id.ts";
+import { isText } from "./body.ts";
+
+// Own kinds, where JSON Schema says more than TypeBox checks. Registering them is what importing this file means.
+
+/** Bounds of a text in Unicode code points, as JSON Schema counts them (TypeBox alone counts UTF-16 units). */
+export interface TextBounds {
+  minLength?: number;
+  maxLength: number;
+}
+
+/** Code points in `value`, without building an array of them. */
+export function codePoints(value: string): number {
+  let count = value.length;
+  for (let i = 0; i < value.length - 1; i++) {
+    const unit = value.charCodeAt(i);
+    if (unit >= 0xd800 && unit <= 0xdbff) count--;
+  }
+  return count;
+}
+
+TypeRegistry.Set<TSchema & TextBounds>("Text", ({ minLength = 0, maxLength }, value) => {
+  if (typeof value !== "string" || value.length > maxLength * 2 || !isText(value)) return false;
+  const length = codePoints(value);
+  return length >= minLength && length <= maxLength;
+});
+TypeRegistry.Set("Cursor", (_schema, value) => typeof value === "string" && isId(value));
+TypeRegistry.Set("Uuid", (_schema, value) => typeof value === "string" && isUuid(value));
+TypeRegistry.Set<TSchema & { minimum: number; maximum: number }>(
+  "Digits",
+  ({ minimum, maximum }, value) =>
+    typeof value === "string" &&
+    /^\d{1,15}$/.test(value) &&
+    Number(value) >= minimum &&
+    Number(value) <= maximum,
+);
+
+interface Described {
+  description?: string;
+  examples?: unknown[];
+  default?: unknown;
+}
+
+/** A text that PostgreSQL can store, with its length in code points. */
+export const text = (options: TextBounds & Described): TUnsafe<string> =>
+  Type.Unsafe<string>({ [Kind]: "Text", type: "string", ...options });
+
+/** A UUID. */
+export const uuid = (options: Described = {}): TUnsafe<string> =>
+  Type.Unsafe<string>({ [Kind]: "Uuid", type: "string", format: "uuid", ...options });
+
+/** A place in a list: the id of the last item before it, which is one of ours. */
+export const cursor = (options: Described = {}): TUnsafe<string> =>
+  Type.Unsafe<string>({ [Kind]: "Cursor", type: "string", format: "uuid", ...options });
+
+/** Whether a schema is a {@link cursor}. */
+export const isCursor = (schema: object): boolean => Kind in schema && schema[Kind] === "Cursor";
+
+/** A whole number in a query string; arrives as its digits. */
+export const digits = (options: { minimum: number; maximum: number } & Described): TUnsafe<string> =>
+  Type.Unsafe<string>({ [Kind]: "Digits", type: "integer", ...options });
+
+/** One of a few words. */
+export const oneOf = <const T extends readonly string[]>(
+  values: T,
+  options: Described = {},
+): TUnion<{ -readonly [I in keyof T]: TLiteral<T[I]> }> =>
+  Type.Union(
+    values.map((value) => Type.Literal(value)),
+    options,
+  ) as never;
+
+/** An object that takes the named fields and no others. */
+export const strict = <P extends Record<string, TSchema>>(properties: P, options: Described = {}) =>
+  Type.Object(properties, { additionalProperties: false, ...options });
+
+/** Answer codes with the example that the documentation shows for each. */
+const errorExamples: Record<Exclude<Code, "SUCCESS">, { message: string; data: unknown }> = {
+  FAIL: { message: "数据库暂时无法访问,请稍后重试", data: {} },
+  VALIDATE_ERROR: { message: "参数校验失败", data: { query: ["必填"] } },
+  NOT_FOUND: { message: "应用不存在", data: {} },
+  UNAUTHORIZED: { message: "请先登录", data: {} },
+  FORBIDDEN: { message: "开发模式只接受来自本机的直接请求:Host 不是本机地址", data: {} },
+  CONFLICT: { message: "内容已被他人修改", data: {} },
+  RATE_LIMITED: { message: "请求过于频繁", data: {} },
+  BUDGET_EXCEEDED: { message: "预算已用完", data: {} },
+  UPSTREAM_ERROR: {
+    message: "模型服务拒绝了密钥:请检查 OPEN_API_KEY 与 OPEN_API_BASE 是否匹配",
+    data: { reason: "unauthorized", retryable: false },
+  },
+};
+
+export interface EnvelopeDoc {
+  operationId: string;
+  tag: "app" | "completion" | "health";
+  summary: string;
+  description?: string;
+  /** Shape of `data` on success. */
+  data: TSchema;
+  /** A success, as it really looks. */
+  example: { message: string; data: unknown };
+  /** Which other codes this route answers. */
+  errors: readonly Exclude<Code, "SUCCESS">[];
+  /** The events, where the route can also answer as a stream. */
+  events?: string;
+}
+
+/** The documentation of a route that answers with the envelope. Answers are described here, not checked. */
+export function envelopeDoc(doc: EnvelopeDoc) {
+  const { operationId, tag, summary, description, data, example, errors, events } = doc;
+  const codes = ["SUCCESS", ...errors] as const;
+  return {
+    operationId,
+    tags: [tag],
+    summary,
+    ...(description === undefined ? {} : { description }),
+    responses: {
+      200: {
+        description: `The envelope; its code is one of ${codes.join(", ")}`,
+        headers: {
+          "x-request-id": { description: "names this call in the log", schema: { type: "string" as const } },
+          "x-llmops-code": { description: "the envelope's code", schema: { type: "string" as const } },
+        },
+        content: {
+          "application/json": {
+            schema: {
+              oneOf: [
+                envelopeSchema(["SUCCESS"], data),
+                envelopeSchema(errors, Type.Object({}, { description: "per code, see the examples" })),
+              ],
+            } as never,
+            examples: {
+              SUCCESS: { value: { code: "SUCCESS", ...example } },
+              ...Object.fromEntries(
+                errors.map((code) => [code, { value: { code, ...errorExamples[code] } }]),
+              ),
+            },
+          },
+          ...(events === undefined
+            ? {}
+            : { "text/event-stream": { schema: { type: "string" as const }, example: events } }),
+        },
+      },
+    },
+  };
+}
+
+const envelopeSchema = (codes: readonly Code[], data: TSchema) =>
+  Type.Object({
+    code: Type.Unsafe<string>({ type: "string", enum: [...codes] }),
+    message: Type.String(),
+    data,
+  });

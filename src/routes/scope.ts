@@ -1,0 +1,43 @@
+import { Elysia } from "elysia";
+import type { Principal } from "../auth/principal.ts";
+import { UnauthorizedError } from "../errors/app-error.ts";
+import type { Locale } from "../i18n/messages.ts";
+
+/** What is known of a request beside its contract; made before its body is read. */
+export interface Scope {
+  requestId: string;
+  locale: Locale;
+  /** Who is calling; `undefined` on public routes. */
+  caller: Principal | undefined;
+  /** Lifts the server's limit on silence, for calls that wait for a model. */
+  untimed: () => void;
+}
+
+const scopes = new WeakMap<Request, Scope>();
+
+/** Keeps the scope of a request for as long as the request lives. */
+export const openScope = (request: Request, scope: Scope): Scope => {
+  scopes.set(request, scope);
+  return scope;
+};
+
+/** The scope of a request that came in through the app. */
+export function scopeOf(request: Request): Scope {
+  const scope = scopes.get(request);
+  if (!scope) throw new Error("a request without a scope: it did not come in through the app");
+  return scope;
+}
+
+/**
+ * The caller of a route that needs one.
+ * @throws {UnauthorizedError} nobody is logged in.
+ */
+export function principalOf({ caller }: Scope): Principal {
+  if (!caller) throw new UnauthorizedError("auth.required");
+  return caller;
+}
+
+/** Gives the routes that use it `scope`. */
+export const scoped = new Elysia({ name: "scope" }).derive({ as: "scoped" }, ({ request }) => ({
+  scope: scopeOf(request),
+}));

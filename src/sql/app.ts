@@ -1,0 +1,99 @@
+import type { Uuid } from "../id.ts";
+import type { Db } from "./db.ts";
+import { type Viewer, visibleTo } from "./visible.ts";
+
+/** What a person has set for an app: which model answers, told what, with which parameters. */
+export interface AppConfig {
+  model?: string;
+  system_prompt?: string;
+  parameters?: Record<string, unknown>;
+}
+
+/** `''` is in use; a disabled app answers nobody, an archived one is out of the way. */
+export type AppStatus = "" | "disabled" | "archived";
+
+/** An app as it is stored; a deleted one is never read. */
+export interface App {
+  id: Uuid;
+  account_id: Uuid;
+  name: string;
+  icon: string;
+  description: string;
+  status: AppStatus;
+  config: AppConfig;
+  created_at: Date;
+  updated_at: Date;
+}
+
+/** What may be changed of an app; a field that is absent stays as it is. */
+export type AppChange = Partial<Pick<App, "name" | "icon" | "description" | "status" | "config">>;
+
+const columns = (db: Db) =>
+  db`id, account_id, name, icon, description, status, config, created_at, updated_at`;
+
+/** Stores a new app. */
+export async function insertApp(db: Db, app: App): Promise<void> {
+  await db`
+    insert into app (id, account_id, name, icon, description, status, config, created_at, updated_at)
+    values (${app.id}, ${app.account_id}, ${app.name}, ${app.icon}, ${app.description}, ${app.status},
+      ${db.json(app.config as never)}, ${app.created_at}, ${app.updated_at})`;
+}
+
+/** Finds an app that the viewer may see; `undefined` if there is none. Uses the primary key. */
+export async function findApp(
+  db: Db,
+  { id, viewer }: { id: Uuid; viewer: Viewer },
+): Promise<App | undefined> {
+  const [row] = await db<App[]>`
+    select ${columns(db)} from app
+    where id = ${id} and deleted_at is null and ${visibleTo(db, viewer)}`;
+  return row;
+}
+
+/** What to list: apps before the cursor, newest first. */
+export interface AppFilter {
+  viewer: Viewer;
+  /** Part of the name, in any case; taken literally, so that `%` is a per cent sign. */
+  search?: string;
+  status?: AppStatus;
+  /** The last id of the page before. */
+  before?: Uuid;
+  limit: number;
+}
+
+/** Lists apps that the viewer may see, newest first, by keyset on the id (a UUIDv7). */
+export async function listApp(db: Db, { viewer, search, status, before, limit }: AppFilter): Promise<App[]> {
+  return db<App[]>`
+    select ${columns(db)} from app
+    where deleted_at is null and ${visibleTo(db, viewer)}
+      ${search === undefined ? db`` : db`and strpos(lower(name), lower(${search})) > 0`}
+      ${status === undefined ? db`` : db`and status = ${status}`}
+      ${before === undefined ? db`` : db`and id < ${before}`}
+    order by id desc
+    limit ${limit}`;
+}
+
+/** Changes the given fields and no others; `undefined` if there is no such app for the viewer. */
+export async function updateApp(
+  db: Db,
+  { id, viewer, change, at }: { id: Uuid; viewer: Viewer; change: AppChange; at: Date },
+): Promise<App | undefined> {
+  const { config, ...plain } = change;
+  const set = { ...plain, ...(config && { config: db.json(config as never) }), updated_at: at };
+  const [row] = await db<App[]>`
+    update app set ${db(set)}
+    where id = ${id} and deleted_at is null and ${visibleTo(db, viewer)}
+    returning ${columns(db)}`;
+  return row;
+}
+
+/** Marks an app as deleted; `false` if there is no such app for the viewer. The row stays, for its records. */
+export async function deleteApp(
+  db: Db,
+  { id, viewer, at }: { id: Uuid; viewer: Viewer; at: Date },
+): Promise<boolean> {
+  const { count } = await db`
+    update app set deleted_at = ${at}, updated_at = ${at}
+    where id = ${id} and deleted_at is null and ${visibleTo(db, viewer)}`;
+  return count > 0;
+}

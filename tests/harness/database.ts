@@ -1,0 +1,87 @@
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { embeddedPostgresArchive } from "../../src/database/archive.ts";
+import { startEmbedded } from "../../src/database/embedded.ts";
+import { createMigrations } from "../../src/database/migrations.ts";
+import { createPool, type Sql } from "../../src/database/pool.ts";
+import { silentLog } from "../../src/log.ts";
+
+/** One server for the whole run: TEST_DATABASE_URL, or an embedded one that needs not survive a power cut. */
+interface TestServer {
+  admin: Sql;
+  urlOf: (database: string) => string;
+  template: string;
+  stop: () => Promise<void>;
+}
+
+let server: Promise<TestServer> | undefined;
+
+const startUnsafely = (dataDir: string) =>
+  startEmbedded({
+    dataDir,
+    archive: embeddedPostgresArchive,
+    log: silentLog,
+    role: "serve",
+    settings: { fsync: "off", synchronous_commit: "off", full_page_writes: "off" },
+  });
+
+async function startServer(): Promise<TestServer> {
+  const external = process.env.TEST_DATABASE_URL;
+  const dataDir = external ? undefined : await mkdtemp(join(tmpdir(), "llmops-test-"));
+  if (dataDir) await chmod(dataDir, 0o711); // the database's own user must get through
+  const embedded = dataDir === undefined ? undefined : await startUnsafely(dataDir);
+  const base = external ?? embedded?.url ?? "";
+  const urlOf = (database: string) => {
+    const url = new URL(base);
+    url.pathname = `/${database}`;
+    return url.href;
+  };
+  const admin = createPool(base, { size: 1 });
+  const template = `llmops_test_${process.pid}`;
+  await admin.unsafe(`drop database if exists ${template}`);
+  await admin.unsafe(`create database ${template}`);
+  await createMigrations({ url: urlOf(template), log: silentLog }).up();
+  return {
+    admin,
+    urlOf,
+    template,
+    async stop() {
+      await admin.unsafe(`drop database if exists ${template}`);
+      await admin.end();
+      await embedded?.stop();
+      if (dataDir) await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Stops what the tests have started; called once, after the last. */
+export async function stopServer(): Promise<void> {
+  await (await server)?.stop();
+}
+
+/** A database of a test's own. */
+export interface TestDatabase extends AsyncDisposable {
+  url: string;
+  sql: Sql;
+}
+
+let count = 0;
+
+/** A fresh database, cloned from the migrated template; `empty` has nothing in it, not even tables. */
+export async function createDatabase({ empty = false } = {}): Promise<TestDatabase> {
+  server ??= startServer();
+  const { admin, urlOf, template } = await server;
+  const name = `${template}_${++count}`;
+  await admin.unsafe(`create database ${name} template ${empty ? "template0" : template}`);
+  const url = urlOf(name);
+  const sql = createPool(url, { size: 2 });
+  return {
+    url,
+    sql,
+    async [Symbol.asyncDispose]() {
+      await sql.end();
+      await admin.unsafe(`drop database if exists ${name} with (force)`);
+    },
+  };
+}

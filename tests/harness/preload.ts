@@ -1,0 +1,4 @@
+import { afterAll } from "bun:test";
+import { stopServer } from "./database.ts";
+
+afterAll(stopServer);
