@@ -65,9 +65,6 @@ In production every route but \`/ping\`, \`/healthz\` and \`/readyz\` needs a lo
 消息默认为中文,请求头 \`Accept-Language: en\` 时为英文。\
 生产环境中除 \`/ping\`、\`/healthz\`、\`/readyz\` 外都需要登录;使用 \`--dev\` 启动时不需要。`;
 
-/** Stands for an id where the route gives no example of its own. */
-const exampleUuid = "019a1c2e-7b1a-7c3d-9e4f-5a6b7c8d9e0f";
-
 const keywordOrder = ["type", "format", "enum", "description", "default", "additionalProperties", "required"];
 const rank = (keyword: string) =>
   keywordOrder.includes(keyword) ? keywordOrder.indexOf(keyword) : keywordOrder.length;
@@ -113,8 +110,7 @@ function tidyParameter({
   schema,
   examples = [],
 }: RawParameter): Parameter {
-  // An optional one gets no example of ours: Swagger UI would fill it in, and send it.
-  const example = examples[0] ?? (required && schema.format === "uuid" ? exampleUuid : undefined);
+  const [example] = examples;
   return {
     name,
     in: place,
@@ -129,7 +125,8 @@ function tidyParameter({
 function tidyBody({ content }: NonNullable<Operation["requestBody"]>): Pick<Operation, "requestBody"> {
   const [[type, { schema: raw }] = ["", { schema: {} }]] = Object.entries(content);
   const { examples, ...schema } = raw;
-  if (Object.keys((schema.properties as object | undefined) ?? {}).length === 0) return {};
+  const { properties = {}, additionalProperties } = schema;
+  if (additionalProperties === false && Object.keys(properties as object).length === 0) return {};
   const example = Array.isArray(examples) ? { example: examples[0] } : {};
   return {
     requestBody: {

@@ -63,7 +63,7 @@ const example: Static<typeof App> = {
   updated_at: "2026-11-23T08:00:00.000Z",
 };
 
-const params = Type.Object({ id: uuid({ description: "the app's id" }) });
+const params = Type.Object({ id: uuid({ description: "the app's id", examples: [example.id] }) });
 
 const CreateAppContract = {
   body: strict(
@@ -83,6 +83,7 @@ const CreateAppContract = {
     data: App,
     example: { message: `应用已经成功创建,id 为 ${example.id}`, data: example },
     errors: ["VALIDATE_ERROR", "UNAUTHORIZED", "FORBIDDEN", "FAIL"],
+    invalid: { name: ["长度不能超过 255 个字符"] },
   }),
 };
 
@@ -101,6 +102,7 @@ const ListAppsContract = {
     data: Type.Object({ items: Type.Array(App), next_cursor: Type.Union([uuid(), Type.Null()]) }),
     example: { message: "", data: { items: [example], next_cursor: null } },
     errors: ["VALIDATE_ERROR", "UNAUTHORIZED", "FORBIDDEN", "FAIL"],
+    invalid: { limit: ["不能大于 100"] },
   }),
 };
 
@@ -115,6 +117,7 @@ const GetAppContract = {
     data: App,
     example: { message: "应用已经成功获取,名字是bot", data: example },
     errors: appErrors,
+    invalid: { id: ["不是有效的 UUID"] },
   }),
 };
 
@@ -138,6 +141,7 @@ const UpdateAppContract = {
     data: App,
     example: { message: "应用已经成功修改,名字是translator", data: { ...example, name: "translator" } },
     errors: appErrors,
+    invalid: { id: ["不是有效的 UUID"] },
   }),
 };
 
@@ -152,6 +156,7 @@ const DeleteAppContract = {
     data: Type.Object({}),
     example: { message: `应用已经成功删除,id 为${example.id}`, data: {} },
     errors: appErrors,
+    invalid: { id: ["不是有效的 UUID"] },
   }),
 };
 

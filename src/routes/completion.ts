@@ -54,6 +54,7 @@ const CompletionContract = {
     }),
     example: { message: "", data: example },
     errors: ["VALIDATE_ERROR", "UNAUTHORIZED", "FORBIDDEN", "UPSTREAM_ERROR", "FAIL"],
+    invalid: { query: ["必填"] },
     events: `event: delta\ndata: ${JSON.stringify({ content })}\n\nevent: done\ndata: ${JSON.stringify(end)}\n\n`,
   }),
 };

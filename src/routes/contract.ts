@@ -87,7 +87,7 @@ export const strict = <P extends Record<string, TSchema>>(properties: P, options
 /** Answer codes with the example that the documentation shows for each. */
 const errorExamples: Record<Exclude<Code, "SUCCESS">, { message: string; data: unknown }> = {
   FAIL: { message: "数据库暂时无法访问,请稍后重试", data: {} },
-  VALIDATE_ERROR: { message: "参数校验失败", data: { query: ["必填"] } },
+  VALIDATE_ERROR: { message: "参数校验失败", data: {} },
   NOT_FOUND: { message: "应用不存在", data: {} },
   UNAUTHORIZED: { message: "请先登录", data: {} },
   FORBIDDEN: { message: "开发模式只接受来自本机的直接请求:Host 不是本机地址", data: {} },
@@ -111,14 +111,20 @@ export interface EnvelopeDoc {
   example: { message: string; data: unknown };
   /** Which other codes this route answers. */
   errors: readonly Exclude<Code, "SUCCESS">[];
+  /** `data` of a VALIDATE_ERROR of this route: fields with what is wrong with them. */
+  invalid?: Readonly<Record<string, readonly string[]>>;
   /** The events, where the route can also answer as a stream. */
   events?: string;
 }
 
 /** The documentation of a route that answers with the envelope. Answers are described here, not checked. */
 export function envelopeDoc(doc: EnvelopeDoc) {
-  const { operationId, tag, summary, description, data, example, errors, events } = doc;
+  const { operationId, tag, summary, description, data, example, errors, invalid = {}, events } = doc;
   const codes = ["SUCCESS", ...errors] as const;
+  const examples = {
+    ...errorExamples,
+    VALIDATE_ERROR: { ...errorExamples.VALIDATE_ERROR, data: invalid },
+  };
   return {
     operationId,
     tags: [tag],
@@ -141,9 +147,7 @@ export function envelopeDoc(doc: EnvelopeDoc) {
             } as never,
             examples: {
               SUCCESS: { value: { code: "SUCCESS", ...example } },
-              ...Object.fromEntries(
-                errors.map((code) => [code, { value: { code, ...errorExamples[code] } }]),
-              ),
+              ...Object.fromEntries(errors.map((code) => [code, { value: { code, ...examples[code] } }])),
             },
           },
           ...(events === undefined

@@ -1,8 +1,8 @@
-import { Type } from "@sinclair/typebox";
+import { type TSchema, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { healthz, ping, readyz } from "../handlers/health.ts";
 import type { HealthService } from "../services/health.ts";
-import { envelopeDoc } from "./contract.ts";
+import { envelopeDoc, oneOf } from "./contract.ts";
 import { scoped } from "./scope.ts";
 
 const PingContract = {
@@ -16,9 +16,16 @@ const PingContract = {
   }),
 };
 
-const plain = (description: string, example: unknown) => ({
+const plain = (description: string, schema: TSchema, example: unknown) => ({
   description,
-  content: { "application/json": { schema: { type: "object" as const }, example } },
+  content: { "application/json": { schema: schema as never, example } },
+});
+
+const Alive = Type.Object({ status: Type.String() });
+const Readiness = Type.Object({
+  status: oneOf(["ready", "not ready"]),
+  database: oneOf(["up", "down"]),
+  draining: Type.Boolean({ description: "the service has been told to stop" }),
 });
 
 const HealthzContract = {
@@ -26,7 +33,7 @@ const HealthzContract = {
     operationId: "healthz",
     tags: ["health"],
     summary: "Whether the process is alive",
-    responses: { 200: plain("alive", { status: "ok" }) },
+    responses: { 200: plain("alive", Alive, { status: "ok" }) },
   },
 };
 
@@ -36,8 +43,8 @@ const ReadyzContract = {
     tags: ["health"],
     summary: "Whether calls may be sent here",
     responses: {
-      200: plain("ready", { status: "ready", database: "up", draining: false }),
-      503: plain("the database is away, or the service is stopping", {
+      200: plain("ready", Readiness, { status: "ready", database: "up", draining: false }),
+      503: plain("the database is away, or the service is stopping", Readiness, {
         status: "not ready",
         database: "down",
         draining: false,

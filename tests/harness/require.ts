@@ -18,7 +18,7 @@ export function needs(condition: boolean, reason: string): Register {
 
 /** Chromium's executable; `undefined` where there is none. */
 export const chromium: string | undefined =
-  process.env.CHROMIUM ?? Bun.which("chromium") ?? Bun.which("google-chrome") ?? undefined;
+  process.env.CHROMIUM || Bun.which("chromium") || Bun.which("google-chrome") || undefined;
 
 /** A test in a real browser. */
 export const testInBrowser = needs(chromium !== undefined, "Chromium is not installed");
