@@ -1,3 +1,4 @@
+import { chmodSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { packPostgres } from "./postgres.ts";
 
@@ -34,4 +35,5 @@ const build = Bun.spawn(
 );
 if ((await build.exited) !== 0) process.exit(1);
 const path = process.platform === "win32" ? `${values.outfile}.exe` : values.outfile;
+chmodSync(path, 0o755); // whatever the umask is: it is copied to servers and run there by others
 console.log(`${path}: ${(Bun.file(path).size / 1024 / 1024).toFixed(1)} MiB`);
