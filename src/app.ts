@@ -5,7 +5,7 @@ import { AppError, NotFoundError } from "./errors/app-error.ts";
 import { type Envelope, envelopeResponse, errorEnvelope } from "./errors/envelope.ts";
 import { localeOf } from "./i18n/messages.ts";
 import { newId } from "./id.ts";
-import type { Log } from "./log.ts";
+import { errorChain, type Log } from "./log.ts";
 import { openApiDocument } from "./openapi/document.ts";
 import { appRoutes } from "./routes/app.ts";
 import { readJson } from "./routes/body.ts";
@@ -75,7 +75,7 @@ export function createApp(needs: AppNeeds): App {
         request_id: requestId,
         code: error.code,
         key: error.key,
-        cause: String(error.cause),
+        cause: errorChain(error.cause),
       });
     }
     return errorEnvelope(error, { locale, requestId, debug });

@@ -6,7 +6,7 @@ import type { Config } from "./config/config.ts";
 import { openDatabase } from "./database/database.ts";
 import { watchDatabase } from "./database/health.ts";
 import { createMigrations } from "./database/migrations.ts";
-import { createPool } from "./database/pool.ts";
+import { createPool, createRenewablePool } from "./database/pool.ts";
 import { createDrain, type Drain } from "./drain.ts";
 import { createCompletionGateway } from "./gateway/completion.ts";
 import type { Log } from "./log.ts";
@@ -36,15 +36,19 @@ export async function createContext(config: Config, log: Log): Promise<Context> 
 
   const database = building.use(await openDatabase(config, { role: "serve", log }));
   await createMigrations({ url: database.url, log }).up();
-  const sql = createPool(database.url, {
-    size: config.database.poolSize,
-    recycleMs: config.database.poolRecycleMs,
-    echo: config.database.echo ? log : undefined,
-  });
-  building.defer(() => sql.end({ timeout: 5 }));
+  const pool = createRenewablePool(() =>
+    createPool(database.url, {
+      size: config.database.poolSize,
+      recycleMs: config.database.poolRecycleMs,
+      echo: config.database.echo ? log : undefined,
+    }),
+  );
+  building.defer(() => pool.end(5000));
+  const { sql } = pool;
   const installation = await findInstallation(sql);
   if (!installation) throw new Error("the installation's row is missing");
-  const health = building.use(watchDatabase({ probe: createPool(database.url, { size: 1 }), log }));
+  const probe = createRenewablePool(() => createPool(database.url, { size: 1 }));
+  const health = building.use(watchDatabase({ probe, pool, log }));
 
   const drain = createDrain();
   const { apiKey, baseUrl, models, timeouts, proxied } = config.provider;

@@ -43,6 +43,14 @@ export function startServer(
   };
 }
 
+/**
+ * Fails early where nothing could listen later: before a database is started, and migrated, for nothing.
+ * @throws {StartupError} as {@link startServer} does.
+ */
+export async function checkAddress({ host, port }: { host: string; port: number }): Promise<void> {
+  await listen({ fetch: async () => new Response(null, { status: 503 }) }, host, port).stop(true);
+}
+
 function listen(app: App, host: string, port: number): Bun.Server<undefined> {
   try {
     return Bun.serve({

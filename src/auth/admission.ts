@@ -42,7 +42,7 @@ export function admitLoopback(owner: Principal): Admission {
     if (!loopbackHost.test(host)) throw refuse("dev.host");
     const origin = request.headers.get("origin");
     if (origin !== null && origin !== `http://${host}`) throw refuse("dev.origin");
-    if ([...request.headers.keys()].some(isProxyHeader)) throw refuse("dev.proxy");
+    for (const name of request.headers.keys()) if (isProxyHeader(name)) throw refuse("dev.proxy");
     return owner;
   };
 }

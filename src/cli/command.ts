@@ -16,6 +16,8 @@ export interface Flag {
   value?: string;
   help: string;
   setting?: SettingName;
+  /** The one subcommand that takes it; without this all do. */
+  only?: string;
 }
 
 /** What a command gets to work with. */

@@ -124,7 +124,8 @@ async function checkServing({ host, port }: Config): Promise<Finding> {
     if (response.ok) return ok("serving", `${url} is ready`);
     return fail("serving", `${url} is not ready: ${await response.text()}`);
   } catch (error) {
-    return fail("serving", `${url} does not answer (${reasonOf(error)}); start 'llmops serve'`);
+    const code = error instanceof Error && "code" in error ? error.code : reasonOf(error);
+    return fail("serving", `${url} does not answer (${code}); start 'llmops serve'`);
   }
 }
 

@@ -94,8 +94,12 @@ const settingFlags = (command: Command, values: Invocation["flags"]): Partial<Re
   );
 
 const usageOf = ({ name, usage = [""], flags = {} }: Command): string[] => {
-  const marks = Object.entries(flags).map(([flag, { value }]) => `[--${flag}${value ? ` ${value}` : ""}]`);
-  return usage.map((operands) => [program, name, operands, ...marks].filter(Boolean).join(" "));
+  return usage.map((operands) => {
+    const marks = Object.entries(flags)
+      .filter(([, { only = operands }]) => only === operands)
+      .map(([flag, { value }]) => `[--${flag}${value ? ` ${value}` : ""}]`);
+    return [program, name, operands, ...marks].filter(Boolean).join(" ");
+  });
 };
 
 function columns(rows: readonly (readonly [string, string])[]): string {

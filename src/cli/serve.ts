@@ -1,6 +1,6 @@
 import type { Config } from "../config/config.ts";
 import { createContext } from "../context.ts";
-import { startServer } from "../server.ts";
+import { checkAddress, startServer } from "../server.ts";
 import { name as program, version } from "../version.ts";
 import { type Command, dataDirFlag } from "./command.ts";
 
@@ -47,6 +47,7 @@ export const serveCommand: Command = {
     const config = read();
     const log = createLog();
     const stop = stopRequested();
+    await checkAddress(config);
     await using context = await createContext(config, log);
     const server = startServer(context.app, { ...config, drain: context.drain, log });
     stderr(banner(server.url, config, context.echoes));

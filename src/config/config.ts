@@ -75,7 +75,7 @@ export const isLoopback = (host: string): boolean => loopback.test(host);
 /** The text of a setting and its origin. An empty value counts as not set. */
 function originOf(name: SettingName, setting: Setting, sources: Sources): Origin {
   const flag = sources.flags?.[name];
-  if (flag !== undefined) return { text: flag, from: "flag", name };
+  if (flag !== undefined) return { text: flag, from: "flag", name: setting.flag ?? name };
   for (const [from, variables] of [
     ["environment", sources.environment],
     [".env", sources.dotenv ?? {}],

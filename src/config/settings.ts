@@ -4,6 +4,8 @@ import { type Static, type TSchema, Type } from "@sinclair/typebox";
 export interface Setting {
   /** The name that an older stack used; read where the setting's own name is not set. */
   alias?: string;
+  /** The flag that overrides it, such as `--port`. */
+  flag?: string;
   schema: TSchema;
   /** What the schema cannot say. */
   check?: (text: string) => boolean;
@@ -21,15 +23,17 @@ const setting = <const S extends Setting>(it: S): S => it;
 
 /** A URL that can be taken apart, escapes included. */
 const isUrl = (text: string): boolean => {
-  const url = URL.parse(text);
   try {
-    return (
-      url !== null && Boolean(decodeURIComponent(url.username + url.password + url.pathname) || url.host)
-    );
+    const { username, password, pathname } = new URL(text);
+    decodeURIComponent(username + password + pathname);
+    return true;
   } catch {
     return false;
   }
 };
+
+/** Whether nobody's name or password stands in a URL, which is shown to whoever asks for the settings. */
+const isPublicUrl = (text: string): boolean => isUrl(text) && !/^[^/]*\/\/[^/]*@/.test(text);
 
 /** `postgresql+psycopg2://`, as other stacks write it, as the driver takes it. */
 export const plainPostgresUrl = (text: string): string =>
@@ -57,7 +61,7 @@ export const settings = {
   }),
   OPEN_API_BASE: setting({
     schema: Type.String({ pattern: "^https?://[^\\s?#]+$" }),
-    check: (text) => isUrl(text) && !URL.parse(text)?.username && !URL.parse(text)?.password,
+    check: isPublicUrl,
     default: "https://api.moonshot.cn/v1",
     allowed: "an http or https URL without query, user and password",
     help: "base URL of the default model provider",
@@ -120,18 +124,21 @@ export const settings = {
     help: "debug log level, and error details in answers",
   }),
   HOST: setting({
+    flag: "--host",
     schema: Type.String({ minLength: 1, maxLength: 253, pattern: "^[0-9A-Za-z.:_-]+$" }),
     default: "127.0.0.1",
     allowed: "a host name or address",
     help: "address to listen on",
   }),
   PORT: setting({
+    flag: "--port",
     schema: Type.Integer({ minimum: 0, maximum: 65_535 }),
     default: "5000",
     allowed: "a whole number from 0 to 65535; 0 takes a free port",
     help: "port to listen on",
   }),
   LLMOPS_DATA_DIR: setting({
+    flag: "--data-dir",
     schema: Type.String({ minLength: 1, maxLength: 4096 }),
     default: "./llmops-data",
     allowed: "a path",

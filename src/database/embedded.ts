@@ -194,7 +194,7 @@ function refuseOtherMajor(cluster: string, version: string, dataDir: string): vo
   const own = version.split(".")[0];
   if (found === own) return;
   throw new StartupError(
-    `the data folder ${dataDir} is of PostgreSQL ${found}, this llmops has ${own}: run "llmops backup FILE" with the llmops that made it, then "llmops restore FILE" with this one on another --data-dir`,
+    `the data folder ${dataDir} is of PostgreSQL ${found}, and this llmops brings ${own}: start the llmops that made it and export the database with pg_dump, or choose another folder with --data-dir`,
   );
 }
 

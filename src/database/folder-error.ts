@@ -1,6 +1,15 @@
 import { StartupError } from "../errors/startup.ts";
 
-const denied = ["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "SQLITE_CANTOPEN", "SQLITE_READONLY"];
+const denied = [
+  "EACCES",
+  "EPERM",
+  "EROFS",
+  "ENOENT",
+  "ENOTDIR",
+  "EEXIST",
+  "SQLITE_CANTOPEN",
+  "SQLITE_READONLY",
+];
 const full = ["ENOSPC", "EDQUOT", "SQLITE_FULL"];
 
 /** A system error about `folder` as one line that says what to do; any other error as it is. */

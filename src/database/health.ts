@@ -1,23 +1,23 @@
 import { FailError } from "../errors/app-error.ts";
 import type { Log } from "../log.ts";
-import type { Sql } from "./pool.ts";
+import type { RenewablePool } from "./pool.ts";
 
 /** Pause between two looks at the database. */
-const intervalMs = 500;
+const intervalMs = 400;
 /** A look that takes longer means that the database is away; with the pause it stays below 2 s. */
-const limitMs = 1200;
+const limitMs = 1000;
 
 /** Knows at any moment whether the database answers, and ends what waits for one that does not. */
 export interface DatabaseHealth extends AsyncDisposable {
   readonly up: boolean;
   /**
-   * The same service, each of its methods ending with {@link FailError} as soon as the database is found to be
+   * The same service of async methods, each ending with {@link FailError} as soon as the database is found to be
    * away, instead of waiting for it. What was already sent to the database may still take effect there.
    */
   guard<S extends object>(service: S): S;
 }
 
-type Method = (...args: unknown[]) => unknown;
+type Method = (...args: unknown[]) => Promise<unknown>;
 
 /** Errors of the driver that mean "no connection", whatever the statement was. */
 const connectionErrors = new Set([
@@ -44,10 +44,18 @@ export function isUnreachable(error: unknown): boolean {
 const unreachable = (cause: unknown) => new FailError("database.unreachable", { cause });
 
 /**
- * Watches the database over a connection of its own (`probe`, a pool of one, which it closes with itself).
- * Call it once the database has answered.
+ * Watches the database over a connection of its own (`probe`, a pool of one, which it closes with itself), and renews
+ * `pool` when the database is lost: its connections may never be heard of again. Call it once the database has answered.
  */
-export function watchDatabase({ probe, log }: { probe: Sql; log: Log }): DatabaseHealth {
+export function watchDatabase({
+  probe,
+  pool,
+  log,
+}: {
+  probe: RenewablePool;
+  pool: RenewablePool;
+  log: Log;
+}): DatabaseHealth {
   let up = true;
   let closing = false;
   let timer: Timer | undefined;
@@ -61,8 +69,9 @@ export function watchDatabase({ probe, log }: { probe: Sql; log: Log }): Databas
     }
     if (state === up) return;
     up = state;
-    if (up) log.info("database is back");
-    else log.error("database cannot be reached", {}, cause);
+    if (up) return log.info("database is back");
+    pool.renew();
+    log.error("database cannot be reached", {}, cause);
   };
 
   const look = async () => {
@@ -72,10 +81,12 @@ export function watchDatabase({ probe, log }: { probe: Sql; log: Log }): Databas
       limit = setTimeout(() => setImmediate(reject, new Error(`no answer within ${limitMs} ms`)), limitMs);
     });
     try {
-      await Promise.race([probe`select 1`, late]);
+      await Promise.race([probe.sql`select 1`, late]);
       set(true);
     } catch (cause) {
-      if (!closing) set(false, cause);
+      if (closing) return;
+      probe.renew();
+      set(false, cause);
     } finally {
       clearTimeout(limit);
       if (!closing) timer = setTimeout(look, intervalMs);
@@ -83,13 +94,20 @@ export function watchDatabase({ probe, log }: { probe: Sql; log: Log }): Databas
   };
   timer = setTimeout(look, intervalMs);
 
-  const guarded = (call: () => unknown): Promise<unknown> => {
+  const guarded = (call: () => Promise<unknown>): Promise<unknown> => {
     if (!up) return Promise.reject(unreachable(undefined));
     return new Promise((resolve, reject) => {
       waiting.add(reject);
-      Promise.resolve(call())
-        .then(resolve, (error: unknown) => reject(isUnreachable(error) ? unreachable(error) : error))
-        .finally(() => waiting.delete(reject));
+      call().then(
+        (value) => {
+          waiting.delete(reject);
+          resolve(value);
+        },
+        (error: unknown) => {
+          waiting.delete(reject);
+          reject(isUnreachable(error) ? unreachable(error) : error);
+        },
+      );
     });
   };
 
@@ -107,7 +125,7 @@ export function watchDatabase({ probe, log }: { probe: Sql; log: Log }): Databas
     async [Symbol.asyncDispose]() {
       closing = true;
       clearTimeout(timer);
-      await probe.end({ timeout: 0 });
+      await probe.end(0);
     },
   };
 }

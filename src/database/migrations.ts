@@ -70,22 +70,34 @@ function driverOver(sql: Sql, files: readonly string[]): Driver {
           `The database schema is newer than this program: it has ${unknown.name}, which is not known here; use the newer llmops, or revert with it first ('llmops migrate down')`,
         );
       }
+      const late = applied.findIndex(({ name }, index) => name !== files[index]);
+      if (late !== -1) {
+        throw new StartupError(
+          `Migration ${files[late]} stands before ${applied[late]?.name}, which has been applied already; give it a later number`,
+        );
+      }
       return applied;
     },
     loop: (_client: unknown, batch: MigrationFile[], direction: Direction) =>
-      sql.begin(async (tx) => {
-        for (const file of batch) {
-          try {
-            const module: MigrationModule = await import(file.abs);
-            await module[direction]?.(tx);
-            await (direction === "up"
-              ? tx`insert into migration (name) values (${file.name})`
-              : tx`delete from migration where name = ${file.name}`);
-          } catch (cause) {
-            throw migrationFailed(file.name, cause);
+      sql
+        .begin(async (tx) => {
+          for (const file of batch) {
+            try {
+              const module: MigrationModule = await import(file.abs);
+              await module[direction]?.(tx);
+              await (direction === "up"
+                ? tx`insert into migration (name) values (${file.name})`
+                : tx`delete from migration where name = ${file.name}`);
+            } catch (cause) {
+              throw migrationFailed(file.name, cause);
+            }
           }
-        }
-      }),
+        })
+        .catch((cause: unknown) => {
+          // What only fails at the commit, such as a deferred constraint, does not say whose it is.
+          const names = batch.map(({ name }) => name).join(", ");
+          throw cause instanceof StartupError ? cause : migrationFailed(names, cause);
+        }),
     end: async () => {},
   };
   // The package's types ask `connect` for a client of every type at once, which no driver can have.
@@ -108,14 +120,16 @@ export function createMigrations({
   async function locked<T>(work: (sql: Sql, files: string[]) => Promise<T>): Promise<T> {
     const files = await listFiles(root);
     const sql = createPool(url, { size: 1 });
-    const patience = setTimeout(() => log.info("another instance is migrating; waiting for it"), 2000);
+    let patience: Timer | undefined;
     try {
-      await connect(url, () => sql`select pg_advisory_lock(${lockKey})`);
+      await connect(url, () => sql`select 1`);
+      patience = setTimeout(() => log.info("another instance is migrating; waiting for it"), 2000);
+      await sql`select pg_advisory_lock(${lockKey})`;
       clearTimeout(patience);
       return await work(sql, files);
     } finally {
       clearTimeout(patience);
-      await sql.end({ timeout: 5 });
+      await sql.end({ timeout: 1 });
     }
   }
 
@@ -161,17 +175,36 @@ export function createMigrations({
 /** The oldest major that is tested. */
 const majorMin = 15;
 
+/** What is wrong and what to do about it, by PostgreSQL's error code, where the server answered but let nobody in. */
+const obstacles: Readonly<Record<string, readonly [problem: string, remedy: string]>> = {
+  "28P01": ["refuses the password", "correct DATABASE_URL"],
+  "28000": ["refuses the login", "correct DATABASE_URL, or allow it in pg_hba.conf"],
+  "3D000": ["does not exist", "create it with 'createdb', or correct DATABASE_URL"],
+  "53300": ["has no connection left", "raise its max_connections, or lower DATABASE_POOL_SIZE"],
+  "57P03": ["is starting up or shutting down", "try again in a moment"],
+};
+
+/** How long the first statement may take, in milliseconds: the driver alone tries for ever where it is cut off. */
+const firstStatementMs = 5000;
+
 /** Runs the first statement on a connection: what fails there is the way to the database, not the statement. */
 async function connect<T>(url: string, first: () => Promise<T>): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const limit = setTimeout(
+    () => reject(new Error(`no answer within ${firstStatementMs / 1000} s`)),
+    firstStatementMs,
+  );
   try {
-    return await first();
+    return await Promise.race([first(), late]);
   } catch (cause) {
-    const reason =
-      cause instanceof Error ? cause.message || String((cause as { code?: unknown }).code) : cause;
-    throw new StartupError(
-      `The database at ${withoutPassword(url)} does not answer: ${reason}; start it, or correct DATABASE_URL`,
-      { cause },
-    );
+    const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+    const reason = cause instanceof Error ? cause.message || code : cause;
+    const [problem, remedy] = obstacles[code] ?? ["does not answer", "start it, or correct DATABASE_URL"];
+    throw new StartupError(`The database at ${withoutPassword(url)} ${problem}: ${reason}; ${remedy}`, {
+      cause,
+    });
+  } finally {
+    clearTimeout(limit);
   }
 }
 

@@ -45,6 +45,37 @@ export function createPool(url: string, { size, recycleMs, echo }: PoolOptions):
   return echo ? echoing(sql, echo) : sql;
 }
 
+/** A pool whose connections can be given up all at once. */
+export interface RenewablePool {
+  /** Runs statements on whatever the current connections are. */
+  readonly sql: Sql;
+  /**
+   * Drops every connection, and with it what still runs there, and goes on with new ones. A machine that vanished
+   * never closes its connections: without this, statements would wait on them for ever.
+   */
+  renew(): void;
+  /** Closes the pool; what runs may take `timeoutMs` to finish. */
+  end(timeoutMs: number): Promise<void>;
+}
+
+/** A renewable pool over what `open` opens. */
+export function createRenewablePool(open: () => Sql): RenewablePool {
+  let current = open();
+  const sql = new Proxy(current, {
+    apply: (_first, self, args) => Reflect.apply(current as unknown as () => unknown, self, args),
+    get: (_first, name) => Reflect.get(current, name),
+  });
+  return {
+    sql,
+    renew() {
+      const old = current;
+      current = open();
+      void old.end({ timeout: 0 }).catch(() => {});
+    },
+    end: (timeoutMs) => current.end({ timeout: timeoutMs / 1000 }),
+  };
+}
+
 /** A URL that may be shown: without its password. */
 export function withoutPassword(url: string): string {
   const parsed = URL.parse(url);

@@ -1,5 +1,5 @@
-import type { Locale } from "../i18n/messages.ts";
-import { type MessageKey, t } from "../i18n/messages.ts";
+import { type Locale, t } from "../i18n/messages.ts";
+import { errorChain } from "../log.ts";
 import { AppError, type Code, ValidateError } from "./app-error.ts";
 
 /** What every management call answers, with HTTP status 200. */
@@ -20,18 +20,14 @@ export interface RenderOptions {
   debug: boolean;
 }
 
-/** Type names stand in messages as JSON calls them, in every language. */
-const problemText = (locale: Locale, key: MessageKey, params: Record<string, string | number> = {}) =>
-  t(locale, key, params);
-
 /** The one place that turns an error into an envelope. An unknown error becomes `FAIL` with the request id only. */
 export function errorEnvelope(error: unknown, { locale, requestId, debug }: RenderOptions): Envelope {
-  const detail = debug ? { debug: { error: describe(error) } } : {};
+  const detail = debug ? { debug: { error: errorChain(error) } } : {};
   if (error instanceof ValidateError) {
     const data = Object.fromEntries(
       Object.entries(error.problems).map(([field, problems]) => [
         field,
-        problems.map(({ key, params }) => problemText(locale, key, params)),
+        problems.map(({ key, params }) => t(locale, key, params)),
       ]),
     );
     return { code: error.code, message: t(locale, error.key), data };
@@ -49,11 +45,6 @@ export function errorEnvelope(error: unknown, { locale, requestId, debug }: Rend
     data: { request_id: requestId, ...detail },
   };
 }
-
-const describe = (error: unknown): string =>
-  error instanceof Error
-    ? `${error.name}: ${error.message}${error.cause === undefined ? "" : ` <- ${describe(error.cause)}`}`
-    : String(error);
 
 /** An envelope as an HTTP answer: always 200, and never to be kept by a cache. */
 export function envelopeResponse(envelope: Envelope): Response {

@@ -11,7 +11,6 @@ const zh = {
   "route.not_found": "没有这个接口",
   "health.pong": "pong",
   "database.unreachable": "数据库暂时无法访问,请稍后重试",
-  "server.draining": "服务正在停止",
   "internal.failed": "服务内部出错,请联系管理员并提供请求编号 {requestId}",
 
   "auth.required": "请先登录",
@@ -72,7 +71,6 @@ const en: Record<MessageKey, string> = {
   "route.not_found": "There is no such route",
   "health.pong": "pong",
   "database.unreachable": "The database cannot be reached right now, please try again",
-  "server.draining": "The service is stopping",
   "internal.failed": "Something failed inside the service; tell the operator the request id {requestId}",
 
   "auth.required": "Please log in first",

@@ -36,6 +36,9 @@ export async function readJson(request: Request, limit = bodyBytesMax): Promise<
     throw refuse("validate.json");
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw refuse("validate.object");
+  // Whoever copies the object, as Elysia does to fill in defaults, would make this field its prototype, unchecked.
+  if (Object.hasOwn(value, "__proto__"))
+    throw new ValidateError({ ["__proto__"]: [{ key: "validate.unknown" }] });
   return value;
 }
 

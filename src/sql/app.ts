@@ -39,14 +39,22 @@ export async function insertApp(db: Db, app: App): Promise<void> {
       ${db.json(app.config as never)}, ${app.created_at}, ${app.updated_at})`;
 }
 
-/** Finds an app that the viewer may see; `undefined` if there is none. Uses the primary key. */
+/**
+ * Finds an app that the viewer may see; `undefined` if there is none. Uses the primary key. The most frequent statement
+ * of all, and so written out for both kinds of viewer: the driver joins fragments anew for each call, and each value
+ * costs it about as much.
+ */
 export async function findApp(
   db: Db,
   { id, viewer }: { id: Uuid; viewer: Viewer },
 ): Promise<App | undefined> {
-  const [row] = await db<App[]>`
-    select ${columns(db)} from app
-    where id = ${id} and deleted_at is null and ${visibleTo(db, viewer)}`;
+  const [row] = viewer.seesAll
+    ? await db<App[]>`
+        select id, account_id, name, icon, description, status, config, created_at, updated_at
+        from app where id = ${id} and deleted_at is null`
+    : await db<App[]>`
+        select id, account_id, name, icon, description, status, config, created_at, updated_at
+        from app where id = ${id} and deleted_at is null and account_id = ${viewer.accountId}`;
   return row;
 }
 

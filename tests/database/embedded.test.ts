@@ -389,16 +389,15 @@ describe("sudden ends", () => {
 });
 
 describe("refusals", () => {
-  test("names both majors and the commands for a cluster of another PostgreSQL, and touches nothing", async () => {
+  test("names both majors and a way out for a cluster of another PostgreSQL, and touches nothing", async () => {
     const dataDir = newDataDir();
     mkdirSync(clusterOf(dataDir), { recursive: true, mode: 0o711 });
     chmodSync(dataDir, 0o711);
     chmodSync(join(dataDir, "postgres"), 0o711);
     writeFileSync(join(clusterOf(dataDir), "PG_VERSION"), "17\n");
     const { error } = await user(dataDir, "serve");
-    expect(error).toContain("is of PostgreSQL 17, this llmops has 18");
-    expect(error).toContain("llmops backup FILE");
-    expect(error).toContain("llmops restore FILE");
+    expect(error).toContain("is of PostgreSQL 17, and this llmops brings 18");
+    expect(error).toContain("pg_dump");
     expect(readdirSync(clusterOf(dataDir))).toEqual(["PG_VERSION"]);
   });
 
