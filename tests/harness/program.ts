@@ -1,0 +1,79 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const root = join(import.meta.dir, "../..");
+
+/** A finished command. */
+export interface Finished {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** A running command. */
+export interface Running {
+  /** Resolves with what the pattern's first group matched on stderr; rejects if the command ends before. */
+  said: (pattern: RegExp) => Promise<string>;
+  signal: (signal: NodeJS.Signals) => void;
+  finished: Promise<Finished>;
+}
+
+/** The program in an empty folder, with a home of its own and nothing of this process's environment. */
+export interface Program extends Disposable {
+  folder: string;
+  start: (args: string[], environment?: Record<string, string>) => Running;
+  run: (args: string[], environment?: Record<string, string>) => Promise<Finished>;
+}
+
+/** Prepares the program, run from its sources; disposing kills what still runs and removes the folder. */
+export function createProgram(): Program {
+  const home = mkdtempSync(join(tmpdir(), "llmops-program-"));
+  const folder = join(home, "work");
+  mkdirSync(folder);
+  const children = new Set<ChildProcess>();
+
+  const start: Program["start"] = (args, environment = {}) => {
+    const command = [`--config=${join(root, "bunfig.toml")}`, join(root, "src/main.ts"), ...args];
+    const child = spawn(process.execPath, command, {
+      cwd: folder,
+      env: { PATH: "/usr/bin:/bin", HOME: home, ...environment },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    children.add(child);
+    let stdout = "";
+    let stderr = "";
+    child.stdout.on("data", (chunk) => (stdout += chunk));
+    child.stderr.on("data", (chunk) => (stderr += chunk));
+    const finished = once(child, "close").then(([code]) => {
+      children.delete(child);
+      return { code, stdout, stderr };
+    });
+    return {
+      finished,
+      signal: (signal) => void child.kill(signal),
+      said: (pattern) =>
+        new Promise((resolve, reject) => {
+          const look = () => {
+            const found = pattern.exec(stderr);
+            if (found) resolve(found[1] ?? found[0]);
+          };
+          child.stderr.on("data", look);
+          look();
+          void finished.then(() => reject(new Error(`it ended without saying ${pattern}: ${stderr}`)));
+        }),
+    };
+  };
+
+  return {
+    folder,
+    start,
+    run: (args, environment) => start(args, environment).finished,
+    [Symbol.dispose]() {
+      for (const child of children) child.kill("SIGKILL");
+      rmSync(home, { recursive: true, force: true });
+    },
+  };
+}
