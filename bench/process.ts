@@ -1,3 +1,5 @@
+import { join } from "node:path";
+
 /** A child process that says where it listens, and ends with its scope. */
 export interface Child extends AsyncDisposable {
   url: string;
@@ -5,15 +7,26 @@ export interface Child extends AsyncDisposable {
   memoryMib(): Promise<number>;
 }
 
-/** Starts a command and waits for the first `http://…` that it prints, on either stream. */
+let count = 0;
+
+/**
+ * Starts a command and waits for the first `http://…` that it prints. Its output goes to a file in `folder`, as it would
+ * on a server: a pipe would have to be read by the process that measures.
+ */
 export async function start(
   command: string[],
-  options: { cwd?: string; env?: Record<string, string> } = {},
+  { folder, env = {} }: { folder: string; env?: Record<string, string> },
 ): Promise<Child> {
-  const child = Bun.spawn(command, { ...options, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
-  const url = await Promise.any([firstUrl(child.stdout), firstUrl(child.stderr)]).catch(() => {
-    throw new Error(`${command.join(" ")} ended without saying where it listens`);
-  });
+  const output = Bun.file(join(folder, `output-${++count}.log`));
+  await output.write("");
+  const child = Bun.spawn(command, { cwd: folder, env, stdin: "ignore", stdout: output, stderr: output });
+  let url: string | undefined;
+  while (!url) {
+    url = /http:\/\/[\w.]+:\d+/.exec(await output.text())?.[0];
+    if (!url && child.exitCode !== null)
+      throw new Error(`${command.join(" ")} ended: ${await output.text()}`);
+    if (!url) await Bun.sleep(5);
+  }
   return {
     url,
     async memoryMib() {
@@ -27,21 +40,4 @@ export async function start(
       await child.exited;
     },
   };
-}
-
-/** Reads on after the first URL, so that the child never waits for its reader. */
-function firstUrl(stream: ReadableStream<Uint8Array>): Promise<string> {
-  return new Promise((resolve, reject) => {
-    (async () => {
-      let text = "";
-      const decoder = new TextDecoder();
-      for await (const chunk of stream) {
-        if (text.length > 100_000) continue;
-        text += decoder.decode(chunk, { stream: true });
-        const url = /http:\/\/[\w.]+:\d+/.exec(text)?.[0];
-        if (url) resolve(url);
-      }
-      reject(new Error(text));
-    })();
-  });
 }

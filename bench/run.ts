@@ -73,9 +73,11 @@ async function benchStart(databaseUrl: string): Promise<void> {
 }
 
 async function benchGetApp(databaseUrl: string): Promise<void> {
-  await using bare = await start([process.execPath, join(import.meta.dir, "bare.ts"), databaseUrl]);
+  await using bare = await start([process.execPath, join(import.meta.dir, "bare.ts"), databaseUrl], {
+    folder,
+  });
   await using ours = await start([executable, "serve", "--dev", "--port", "0"], {
-    cwd: folder,
+    folder,
     env: { DATABASE_URL: databaseUrl },
   });
   const made = (await (await fetch(`${ours.url}/app`, { method: "POST" })).json()) as {
