@@ -47,7 +47,7 @@ export async function createContext(config: Config, log: Log): Promise<Context> 
   const { sql } = pool;
   const installation = await findInstallation(sql);
   if (!installation) throw new Error("the installation's row is missing");
-  const probe = createRenewablePool(() => createPool(database.url, { size: 1 }));
+  const probe = createRenewablePool(() => createPool(database.url, { size: 1, arrays: false }));
   const health = building.use(watchDatabase({ probe, pool, log }));
 
   const drain = createDrain();

@@ -40,7 +40,7 @@ async function checkDatabase(config: Config, log: Log): Promise<Finding[]> {
   try {
     await using database = await openDatabase(config, { role: "attach", log });
     const { known, unknown } = await createMigrations({ url: database.url, log }).list();
-    const sql = createPool(database.url, { size: 1 });
+    const sql = createPool(database.url, { size: 1, arrays: false });
     const [row] = await sql<{ version: string; now: Date }[]>`
       select current_setting('server_version') as version, clock_timestamp() as now`;
     await sql.end({ timeout: 1 });

@@ -51,6 +51,9 @@ export const serveCommand: Command = {
     await using context = await createContext(config, log);
     const server = startServer(context.app, { ...config, drain: context.drain, log });
     stderr(banner(server.url, config, context.echoes));
+    process.on("unhandledRejection", (error) => {
+      log.error("something failed that nobody waited for", {}, error);
+    });
     log.info("stopping", { signal: await stop });
     await server.stop();
     return 0;

@@ -119,7 +119,7 @@ export function createMigrations({
 }): Migrations {
   async function locked<T>(work: (sql: Sql, files: string[]) => Promise<T>): Promise<T> {
     const files = await listFiles(root);
-    const sql = createPool(url, { size: 1 });
+    const sql = createPool(url, { size: 1, arrays: false });
     let patience: Timer | undefined;
     try {
       await connect(url, () => sql`select 1`);
@@ -156,7 +156,7 @@ export function createMigrations({
       }),
     async list() {
       const files = await listFiles(root);
-      const sql = createPool(url, { size: 1 });
+      const sql = createPool(url, { size: 1, arrays: false });
       try {
         const applied = await connect(url, () => readApplied(sql));
         return {

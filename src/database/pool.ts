@@ -12,6 +12,11 @@ export interface PoolOptions {
   recycleMs?: number;
   /** Logs every statement with its time. */
   echo?: Log | undefined;
+  /**
+   * Whether columns and values may be arrays (`true` without it). The driver then reads the array types on each new
+   * connection, by a statement of its own whose failure reaches nobody: not for a connection that may be cut at any time.
+   */
+  arrays?: boolean;
 }
 
 /**
@@ -31,13 +36,14 @@ function splitSocket(url: string): { url: string; host?: string } {
  * itself: the pause between attempts stays at a quarter of a second (the driver's own grows to 20 s), so that
  * an outage ends when the database is back and not long after.
  */
-export function createPool(url: string, { size, recycleMs, echo }: PoolOptions): Sql {
+export function createPool(url: string, { size, recycleMs, echo, arrays = true }: PoolOptions): Sql {
   const { url: target, host } = splitSocket(url);
   const sql = postgres(target, {
     ...(host && { host }),
     max: size,
     ...(recycleMs && { max_lifetime: recycleMs / 1000 }),
     connect_timeout: 2,
+    fetch_types: arrays,
     backoff: () => 0.25,
     onnotice: () => {},
     connection: { application_name: "llmops", TimeZone: "UTC" },

@@ -44,9 +44,9 @@ async function startWatched() {
   const database = building.use(await createDatabase());
   const proxy = building.use(await startTcpProxy(database.url));
   const { log, next, text } = createTestLog();
-  const pool = createRenewablePool(() => createPool(proxy.url, { size: 2 }));
+  const pool = createRenewablePool(() => createPool(proxy.url, { size: 2, arrays: false }));
   building.defer(() => pool.end(0));
-  const probe = createRenewablePool(() => createPool(proxy.url, { size: 1 }));
+  const probe = createRenewablePool(() => createPool(proxy.url, { size: 1, arrays: false }));
   const health = building.use(watchDatabase({ probe, pool, log }));
   const { sql } = pool;
   const service = health.guard({
