@@ -10,10 +10,10 @@ import { postgresArchive } from "../scripts/postgres.ts";
 import { startEmbedded } from "../src/database/embedded.ts";
 import { silentLog } from "../src/log.ts";
 import { load, median } from "./load.ts";
-import { start } from "./process.ts";
+import { type Child, start } from "./process.ts";
 
 const { values } = parseArgs({
-  options: { rounds: { type: "string", default: "5" }, seconds: { type: "string", default: "4" } },
+  options: { rounds: { type: "string", default: "15" }, seconds: { type: "string", default: "1" } },
 });
 const rounds = Number(values.rounds);
 const seconds = Number(values.seconds);
@@ -88,8 +88,11 @@ async function benchGetApp(databaseUrl: string): Promise<void> {
 
   const ratios: number[] = [];
   for (let round = 1; round <= rounds; round++) {
-    const peer = await load(bare.url + path, { connections: 32, seconds });
-    const mine = await load(ours.url + path, { connections: 32, seconds });
+    const measure = ({ url }: Child) => load(url + path, { connections: 32, seconds });
+    // Each goes first in every other round, so that a machine that slows down favours neither.
+    const first = await measure(round % 2 === 0 ? ours : bare);
+    const second = await measure(round % 2 === 0 ? bare : ours);
+    const [peer, mine] = round % 2 === 0 ? [second, first] : [first, second];
     if (peer.errors + mine.errors > 0) throw new Error(`errors: bare ${peer.errors}, llmops ${mine.errors}`);
     ratios.push(mine.perSecond / peer.perSecond);
     console.log(

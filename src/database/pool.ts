@@ -67,10 +67,15 @@ export interface RenewablePool {
 /** A renewable pool over what `open` opens. */
 export function createRenewablePool(open: () => Sql): RenewablePool {
   let current = open();
-  const sql = new Proxy(current, {
-    apply: (_first, self, args) => Reflect.apply(current as unknown as () => unknown, self, args),
-    get: (_first, name) => Reflect.get(current, name),
-  });
+  // Plain functions and no proxy, which would cost each statement a tenth of a microsecond per use.
+  const statement = (...args: Parameters<Sql>) => current(...args);
+  const methods = Object.entries(current).map(([name, value]) => [
+    name,
+    typeof value === "function"
+      ? (...args: unknown[]) => Reflect.apply(Reflect.get(current, name), current, args)
+      : value,
+  ]);
+  const sql = Object.assign(statement, Object.fromEntries(methods)) as Sql;
   return {
     sql,
     renew() {
