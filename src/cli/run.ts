@@ -5,16 +5,24 @@ import type { SettingName } from "../config/settings.ts";
 import { StartupError } from "../errors/startup.ts";
 import { batched, createLog } from "../log.ts";
 import { name as program } from "../version.ts";
+import { accountCommand } from "./account.ts";
+import { auditCommand } from "./audit.ts";
 import type { Command, Flag, Invocation, Terminal } from "./command.ts";
 import { configCommand } from "./config.ts";
 import { doctorCommand } from "./doctor.ts";
+import { keyCommand } from "./key.ts";
 import { migrateCommand } from "./migrate.ts";
+import { secretCommand } from "./secret.ts";
 import { serveCommand } from "./serve.ts";
 import { versionCommand } from "./version.ts";
 
 const commands: readonly Command[] = [
   serveCommand,
   migrateCommand,
+  accountCommand,
+  keyCommand,
+  secretCommand,
+  auditCommand,
   doctorCommand,
   configCommand,
   versionCommand,

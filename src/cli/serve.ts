@@ -1,13 +1,18 @@
 import type { Config } from "../config/config.ts";
-import { createContext } from "../context.ts";
+import { type Context, createContext } from "../context.ts";
 import { checkAddress, startServer } from "../server.ts";
 import { name as program, version } from "../version.ts";
 import { type Command, dataDirFlag } from "./command.ts";
 
-function banner(url: string, config: Config, echoes: boolean): string {
+function banner(url: string, config: Config, { echoes, setupUrl }: Context): string {
   const lines = [`${program} ${version} listens on ${url}`, `API documentation: ${url}/swagger`];
   if (config.dev) lines.push("development: no login is needed; no proxy belongs in front of it");
   if (echoes) lines.push("no OPEN_API_KEY is set: answers come from the offline 'echo' model");
+  if (setupUrl) {
+    // With --port 0 only the server knows where it listens.
+    const link = config.publicUrl ? setupUrl : setupUrl.replace(/^http:\/\/[^/]+/, url);
+    lines.push(`there is no account yet; make the first owner within 30 minutes at ${link}`);
+  }
   return `${lines.join("\n")}\n`;
 }
 
@@ -50,7 +55,7 @@ export const serveCommand: Command = {
     await checkAddress(config);
     await using context = await createContext(config, log);
     const server = startServer(context.app, { ...config, drain: context.drain, log });
-    stderr(banner(server.url, config, context.echoes));
+    stderr(banner(server.url, config, context));
     process.on("unhandledRejection", (error) => {
       log.error("something failed that nobody waited for", {}, error);
     });

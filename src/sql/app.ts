@@ -25,6 +25,9 @@ export interface App {
   updated_at: Date;
 }
 
+/** What somebody may do with an app: its owner, and whoever manages the installation, everything. */
+export type AppAccess = "owner" | "editor" | "viewer";
+
 /** What may be changed of an app; a field that is absent stays as it is. */
 export type AppChange = Partial<Pick<App, "name" | "icon" | "description" | "status" | "config">>;
 
@@ -40,22 +43,31 @@ export async function insertApp(db: Db, app: App): Promise<void> {
 }
 
 /**
- * Finds an app that the viewer may see; `undefined` if there is none. Uses the primary key. The most frequent statement
- * of all, and so written out for both kinds of viewer: the driver joins fragments anew for each call, and each value
- * costs it about as much.
+ * Finds an app that the viewer may see, and what they may do with it; `undefined` if there is none. Uses the primary
+ * keys. The most frequent statement of all, and so written out for both kinds of viewer: the driver joins fragments anew
+ * for each call, and each value costs it about as much.
  */
 export async function findApp(
   db: Db,
-  { id, viewer }: { id: Uuid; viewer: Viewer },
-): Promise<App | undefined> {
-  const [row] = viewer.seesAll
-    ? await db<App[]>`
-        select id, account_id, name, icon, description, status, config, created_at, updated_at
+  { id, viewer: { accountId, seesAll } }: { id: Uuid; viewer: Viewer },
+): Promise<(App & { access: AppAccess }) | undefined> {
+  const [row] = seesAll
+    ? await db<(App & { access: AppAccess })[]>`
+        select id, account_id, name, icon, description, status, config, created_at, updated_at, 'owner' as access
         from app where id = ${id} and deleted_at is null`
-    : await db<App[]>`
-        select id, account_id, name, icon, description, status, config, created_at, updated_at
-        from app where id = ${id} and deleted_at is null and account_id = ${viewer.accountId}`;
+    : await db<(App & { access: AppAccess })[]>`
+        select * from (
+          select id, account_id, name, icon, description, status, config, created_at, updated_at,
+            case when account_id = ${accountId} then 'owner' else (
+              select role from app_member where app_id = id and app_member.account_id = ${accountId}) end as access
+          from app where id = ${id} and deleted_at is null) found
+        where access is not null`;
   return row;
+}
+
+/** Keeps an app as it is until the commit. */
+export async function lockApp(db: Db, id: Uuid): Promise<void> {
+  await db`select from app where id = ${id} for update`;
 }
 
 /** What to list: apps before the cursor, newest first. */
@@ -81,27 +93,20 @@ export async function listApp(db: Db, { viewer, search, status, before, limit }:
     limit ${limit}`;
 }
 
-/** Changes the given fields and no others; `undefined` if there is no such app for the viewer. */
+/** Changes the given fields and no others. Whoever calls has found out that the viewer may. */
 export async function updateApp(
   db: Db,
-  { id, viewer, change, at }: { id: Uuid; viewer: Viewer; change: AppChange; at: Date },
+  { id, change, at }: { id: Uuid; change: AppChange; at: Date },
 ): Promise<App | undefined> {
   const { config, ...plain } = change;
   const set = { ...plain, ...(config && { config: db.json(config as never) }), updated_at: at };
   const [row] = await db<App[]>`
-    update app set ${db(set)}
-    where id = ${id} and deleted_at is null and ${visibleTo(db, viewer)}
+    update app set ${db(set)} where id = ${id} and deleted_at is null
     returning ${columns(db)}`;
   return row;
 }
 
-/** Marks an app as deleted; `false` if there is no such app for the viewer. The row stays, for its records. */
-export async function deleteApp(
-  db: Db,
-  { id, viewer, at }: { id: Uuid; viewer: Viewer; at: Date },
-): Promise<boolean> {
-  const { count } = await db`
-    update app set deleted_at = ${at}, updated_at = ${at}
-    where id = ${id} and deleted_at is null and ${visibleTo(db, viewer)}`;
-  return count > 0;
+/** Marks an app as deleted. The row stays, for its records. */
+export async function deleteApp(db: Db, { id, at }: { id: Uuid; at: Date }): Promise<void> {
+  await db`update app set deleted_at = ${at}, updated_at = ${at} where id = ${id} and deleted_at is null`;
 }

@@ -1,3 +1,4 @@
+import type { Clock } from "../../src/clock.ts";
 import { loadConfig } from "../../src/config/config.ts";
 import { createContext } from "../../src/context.ts";
 import type { Envelope } from "../../src/errors/envelope.ts";
@@ -19,6 +20,8 @@ export interface CallOptions {
 /** The whole system in this process, over a database of its own, as an outsider sees it. */
 export interface TestApp extends AsyncDisposable {
   database: TestDatabase;
+  /** Where the first owner is made; `undefined` where there is an account. */
+  setupUrl: string | undefined;
   /** Every line that was logged, as one text. */
   logged: () => string;
   fetch: (request: Request) => Promise<Response>;
@@ -34,6 +37,9 @@ export interface TestAppOptions {
   /** Production is without `--dev`; the default is development, where everybody is the owner. */
   dev?: boolean;
   environment?: Record<string, string>;
+  /** Another process's database, which stays when this app is gone. */
+  database?: TestDatabase;
+  clock?: Clock;
 }
 
 /** A request as a client on this machine sends it. */
@@ -47,18 +53,29 @@ export function toRequest(method: string, path: string, { body, headers = {} }: 
 }
 
 /** Starts the system the way `serve` does, but without a socket. */
-export async function startTestApp({ dev = true, environment = {} }: TestAppOptions = {}): Promise<TestApp> {
-  const database = await createDatabase();
+export async function startTestApp({
+  dev = true,
+  environment = {},
+  database: shared,
+  clock,
+}: TestAppOptions = {}): Promise<TestApp> {
+  const database = shared ?? (await createDatabase());
   const lines: string[] = [];
   const log: Log = createLog({ level: "debug", format: "json", write: (line) => lines.push(line) });
   const config = loadConfig({
-    environment: { DATABASE_URL: database.url, DATABASE_POOL_SIZE: "4", ...environment },
+    environment: {
+      DATABASE_URL: database.url,
+      DATABASE_POOL_SIZE: "4",
+      LLMOPS_SECRET_KEY: "a secret of the tests, 32 bytes long or more",
+      ...environment,
+    },
     dev,
   });
-  const context = await createContext(config, log);
+  const context = await createContext(config, log, { ...(clock && { clock }) });
   const fetch = (request: Request) => context.app.fetch(request);
   return {
     database,
+    setupUrl: context.setupUrl,
     logged: () => lines.join(""),
     fetch,
     async call<T>(method: string, path: string, options?: CallOptions) {
@@ -68,7 +85,7 @@ export async function startTestApp({ dev = true, environment = {} }: TestAppOpti
     },
     async [Symbol.asyncDispose]() {
       await context[Symbol.asyncDispose]();
-      await database[Symbol.asyncDispose]();
+      if (!shared) await database[Symbol.asyncDispose]();
     },
   };
 }

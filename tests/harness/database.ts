@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { chmod, chown, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { embeddedPostgresArchive } from "../../src/database/archive.ts";
@@ -12,6 +12,8 @@ interface TestServer {
   admin: Sql;
   urlOf: (database: string) => string;
   template: string;
+  /** Where its databases are made: a clause of `create database`. */
+  place: string;
   stop: () => Promise<void>;
 }
 
@@ -26,6 +28,19 @@ const startUnsafely = (dataDir: string) =>
     settings: { fsync: "off", synchronous_commit: "off", full_page_writes: "off" },
   });
 
+/** Where Linux keeps files in memory. */
+const memory = "/dev/shm";
+
+/**
+ * A folder in memory for the embedded server's databases, as a tablespace: to copy one there takes a tenth of the time
+ * of a disk. `undefined` where the machine has none.
+ */
+async function memoryFolder(): Promise<string | undefined> {
+  const folder = await mkdtemp(join(memory, "llmops-test-")).catch(() => undefined);
+  if (folder && process.getuid?.() === 0) await chown(folder, 65_534, 65_534); // the database's own user
+  return folder;
+}
+
 async function startServer(): Promise<TestServer> {
   const external = process.env.TEST_DATABASE_URL;
   const dataDir = external ? undefined : await mkdtemp(join(tmpdir(), "llmops-test-"));
@@ -39,18 +54,22 @@ async function startServer(): Promise<TestServer> {
   };
   const admin = createPool(base, { size: 1 });
   const template = `llmops_test_${process.pid}`;
+  const folder = embedded && (await memoryFolder());
+  if (folder) await admin.unsafe(`create tablespace memory location '${folder}'`);
+  const place = folder ? "tablespace memory" : "";
   await admin.unsafe(`drop database if exists ${template}`);
-  await admin.unsafe(`create database ${template}`);
+  await admin.unsafe(`create database ${template} ${place}`);
   await createMigrations({ url: urlOf(template), log: silentLog }).up();
   return {
     admin,
     urlOf,
     template,
+    place,
     async stop() {
       await admin.unsafe(`drop database if exists ${template}`);
       await admin.end();
       await embedded?.stop();
-      if (dataDir) await rm(dataDir, { recursive: true, force: true });
+      for (const used of [dataDir, folder]) if (used) await rm(used, { recursive: true, force: true });
     },
   };
 }
@@ -71,9 +90,11 @@ let count = 0;
 /** A fresh database, cloned from the migrated template; `empty` has nothing in it, not even tables. */
 export async function createDatabase({ empty = false } = {}): Promise<TestDatabase> {
   server ??= startServer();
-  const { admin, urlOf, template } = await server;
+  const { admin, urlOf, template, place } = await server;
   const name = `${template}_${++count}`;
-  await admin.unsafe(`create database ${name} template ${empty ? "template0" : template}`);
+  // Files are copied as they are: without the log, which nobody will replay.
+  const source = `template ${empty ? "template0" : template} strategy file_copy`;
+  await admin.unsafe(`create database ${name} ${source} ${place}`);
   const url = urlOf(name);
   const sql = createPool(url, { size: 2 });
   return {

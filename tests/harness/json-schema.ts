@@ -1,3 +1,4 @@
+import { isAddressRange } from "../../src/address.ts";
 import { isUuid } from "../../src/id.ts";
 import type { JsonSchema } from "../../src/openapi/document.ts";
 
@@ -14,6 +15,8 @@ const types: Record<string, (value: unknown) => boolean> = {
 };
 const formats: Record<string, (value: unknown) => boolean> = {
   uuid: (value) => typeof value === "string" && isUuid(value),
+  email: (value) => typeof value === "string" && /^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(value),
+  cidr: (value) => typeof value === "string" && isAddressRange(value),
   "date-time": (value) => typeof value === "string" && new Date(value).toISOString() === value,
 };
 
@@ -29,6 +32,7 @@ const note: Check = () => [];
 const checks: Record<string, Check> = {
   type: (type: string, value, _, at) => unless(types[type]?.(value), `${at}: not of type ${type}`),
   format: (format: string, value, _, at) => unless(formats[format]?.(value), `${at}: not a ${format}`),
+  const: (word: unknown, value, _, at) => unless(word === value, `${at}: not ${word}`),
   enum: (words: unknown[], value, _, at) => unless(words.includes(value), `${at}: not one of ${words}`),
   minimum: within((limit, value: number) => value >= limit),
   maximum: within((limit, value: number) => value <= limit),

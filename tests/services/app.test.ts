@@ -1,14 +1,22 @@
 import { expect, test } from "bun:test";
+import type { Principal } from "../../src/auth/principal.ts";
 import { NotFoundError } from "../../src/errors/app-error.ts";
 import { newId } from "../../src/id.ts";
+import { openKeyring } from "../../src/keyring/keyring.ts";
+import { silentLog } from "../../src/log.ts";
 import { createAppService } from "../../src/services/app.ts";
+import { createAuditService } from "../../src/services/audit.ts";
 import { createDatabase } from "../harness/database.ts";
 
 /** A service over a database and a clock of its own. */
 async function start() {
   const database = await createDatabase();
   let now = new Date("2026-01-02T03:04:05.678Z");
-  const apps = createAppService({ sql: database.sql, clock: { now: () => now } });
+  const { sql } = database;
+  const clock = { now: () => now };
+  const secret = { key: "a secret of the tests, 32 bytes long or more", previous: undefined, dataDir: "" };
+  const keyring = await openKeyring({ sql, secret, clock, log: silentLog });
+  const apps = createAppService({ sql, clock, audit: createAuditService({ sql, clock, keyring }) });
   return {
     apps,
     set: (time: string) => {
@@ -18,7 +26,16 @@ async function start() {
   };
 }
 
-const person = (seesAll = false) => ({ accountId: newId(), seesAll });
+const person = (seesAll = false): Principal => {
+  const id = newId();
+  return {
+    accountId: id,
+    role: seesAll ? "admin" : "editor",
+    seesAll,
+    sessionId: newId(),
+    actor: { kind: "account", id },
+  };
+};
 
 test("stamps what it makes, changes and deletes with the clock's time, to the millisecond", async () => {
   await using it = await start();
