@@ -25,15 +25,24 @@ const absent = <T extends object>(): T =>
 /** Every route of the system, without anything behind it. */
 export const documentedRoutes = () => {
   const needs: AppNeeds = {
+    accounts: absent(),
     apps: absent(),
+    audit: absent(),
     completions: absent(),
+    cookies: absent(),
     health: absent(),
-    admit: () => undefined,
+    keys: absent(),
+    members: absent(),
+    oidc: absent(),
+    sessions: absent(),
+    admit: async () => ({}),
+    signIn: async () => ({ cookies: [] }),
+    trustedProxies: absent(),
     drain: absent(),
     log: silentLog,
     debug: false,
   };
-  return allRoutes(needs, () => absent());
+  return allRoutes(needs);
 };
 
 /** Each generated file's name and the text that the code calls for. */

@@ -10,6 +10,9 @@ interface Totals {
   skip: number;
 }
 
+/** A limit per test that only one that hangs can meet, however busy the machine is, in milliseconds. */
+const hangMs = 60_000;
+
 const args = process.argv.slice(2);
 const { TEST_DATABASE_URL: external, ...withoutExternal } = process.env;
 const requireAll = process.env.REQUIRE_ALL === "1";
@@ -18,7 +21,11 @@ const totals: Totals = { pass: 0, fail: 0, skip: 0 };
 /** Adds what one run of `bun test` counted; a run that ends without counting is one failure. */
 async function run(what: string, paths: string[], env: NodeJS.ProcessEnv): Promise<void> {
   console.log(`\n== ${what}`);
-  const child = Bun.spawn([process.execPath, "test", ...paths], { env, stdout: "inherit", stderr: "pipe" });
+  const child = Bun.spawn([process.execPath, "test", `--timeout=${hangMs}`, ...paths], {
+    env,
+    stdout: "inherit",
+    stderr: "pipe",
+  });
   let tail = "";
   const decoder = new TextDecoder();
   for await (const chunk of child.stderr) {

@@ -1,29 +1,58 @@
 import { Elysia, NotFoundError as ElysiaNotFoundError, ParseError, ValidationError } from "elysia";
-import type { Admission } from "./auth/admission.ts";
+import { type AddressRanges, clientAddress } from "./address.ts";
+import { type Admission, isDataPlane } from "./auth/admission.ts";
+import type { CookieJar } from "./auth/cookies.ts";
 import type { Drain } from "./drain.ts";
 import { AppError, NotFoundError } from "./errors/app-error.ts";
 import { type Envelope, envelopeResponse, errorEnvelope } from "./errors/envelope.ts";
+import { openAiErrorResponse } from "./errors/openai.ts";
+import type { SignIn } from "./handlers/oidc.ts";
 import { localeOf } from "./i18n/messages.ts";
 import { newId } from "./id.ts";
 import { errorChain, type Log } from "./log.ts";
 import { openApiDocument } from "./openapi/document.ts";
+import { accountRoutes } from "./routes/account.ts";
 import { appRoutes } from "./routes/app.ts";
+import { appKeyRoutes } from "./routes/app-key.ts";
+import { appMemberRoutes } from "./routes/app-member.ts";
+import { auditRoutes } from "./routes/audit.ts";
+import { authRoutes } from "./routes/auth.ts";
 import { readJson } from "./routes/body.ts";
 import { completionRoutes } from "./routes/completion.ts";
 import { healthRoutes } from "./routes/health.ts";
+import { modelRoutes } from "./routes/models.ts";
+import { oidcRoutes } from "./routes/oidc.ts";
 import { toValidateError } from "./routes/problems.ts";
 import { openScope, type Scope, scopeOf } from "./routes/scope.ts";
+import { setupRoutes } from "./routes/setup.ts";
 import { swaggerRoutes } from "./routes/swagger.ts";
+import type { AccountService } from "./services/account.ts";
 import type { AppService } from "./services/app.ts";
+import type { AppKeyService } from "./services/app-key.ts";
+import type { AppMemberService } from "./services/app-member.ts";
+import type { AuditService } from "./services/audit.ts";
 import type { CompletionService } from "./services/completion.ts";
 import type { HealthService } from "./services/health.ts";
+import type { OidcService } from "./services/oidc.ts";
+import type { SessionService } from "./services/session.ts";
 
 /** What the routes need; whoever calls has built it. */
 export interface AppNeeds {
+  accounts: AccountService;
   apps: AppService;
+  audit: AuditService;
+  keys: AppKeyService;
+  members: AppMemberService;
+  oidc: OidcService;
+  sessions: SessionService;
+  cookies: CookieJar;
+  /** Opens a session for somebody who has logged in elsewhere. */
+  signIn: SignIn;
   completions: CompletionService;
   health: HealthService;
   admit: Admission;
+  /** Proxies whose word about the caller's address counts. */
+  trustedProxies: AddressRanges;
   drain: Drain;
   log: Log;
   /** Adds private error text to answers. */
@@ -33,6 +62,7 @@ export interface AppNeeds {
 /** What a listening server lends to a request; a test has none. */
 export interface Connection {
   timeout(request: Request, seconds: number): void;
+  requestIP(request: Request): { address: string } | null;
 }
 
 /** The whole HTTP surface as one function; listens to nothing. */
@@ -49,26 +79,15 @@ function unwrap(error: unknown): unknown {
   return error;
 }
 
-/** Every route of the system, for the app itself and for its documentation. */
-export const allRoutes = (needs: AppNeeds, renderError: (error: unknown, scope: Scope) => Envelope) =>
-  new Elysia({ normalize: false, handler: { standardHostname: false } })
-    .onParse(({ request }) => readJson(request))
-    .mapResponse(({ responseValue }) =>
-      responseValue instanceof Response ? responseValue : envelopeResponse(responseValue as Envelope),
-    )
-    .onError(({ error, request, set }) => {
-      set.status = 200; // Elysia would put its own status over the answer's.
-      return envelopeResponse(renderError(unwrap(error), scopeOf(request)));
-    })
-    .use(healthRoutes(needs))
-    .use(completionRoutes({ ...needs, renderError }))
-    .use(appRoutes(needs));
+/** What to answer for an error, in the dialect of the caller; also logs it where it is not the caller's. */
+interface ErrorReply {
+  /** For answers that are not a whole response, such as an event of a stream. */
+  envelope: (error: unknown, scope: Scope) => Envelope;
+  response: (error: unknown, scope: Scope, path: string) => Response;
+}
 
-/** Builds the app: admission first, then the routes, each answer with the id under which it stands in the log. */
-export function createApp(needs: AppNeeds): App {
-  const { admit, log, debug } = needs;
-
-  const renderError = (error: unknown, { requestId, locale }: Scope): Envelope => {
+function errorReply({ log, debug }: Pick<AppNeeds, "log" | "debug">): ErrorReply {
+  const report = (error: unknown, { requestId }: Scope) => {
     if (!(error instanceof AppError)) log.error("request failed", { request_id: requestId }, error);
     else if (error.cause !== undefined) {
       log.warn("request failed", {
@@ -78,37 +97,94 @@ export function createApp(needs: AppNeeds): App {
         cause: errorChain(error.cause),
       });
     }
-    return errorEnvelope(error, { locale, requestId, debug });
   };
+  const envelope: ErrorReply["envelope"] = (error, scope) => {
+    report(error, scope);
+    return errorEnvelope(error, { ...scope, debug });
+  };
+  return {
+    envelope,
+    response(error, scope, path) {
+      if (!isDataPlane(path)) return envelopeResponse(envelope(error, scope));
+      report(error, scope);
+      return openAiErrorResponse(error, { ...scope, debug });
+    },
+  };
+}
 
-  const routes = allRoutes(needs, renderError).use(
-    swaggerRoutes({ document: () => openApiDocument(allRoutes(needs, renderError)) }),
+/** Every route of the system, for the app itself and for its documentation. */
+export const allRoutes = (needs: AppNeeds, reply: ErrorReply = errorReply(needs)) =>
+  new Elysia({ normalize: false, handler: { standardHostname: false } })
+    .onParse(({ request }) => readJson(request))
+    .onBeforeHandle(({ path, request }) => {
+      // Whoever was let in for one route is not answered by another.
+      if (path !== scopeOf(request).path) throw new NotFoundError("route.not_found");
+    })
+    .mapResponse(({ responseValue }) =>
+      responseValue instanceof Response ? responseValue : envelopeResponse(responseValue as Envelope),
+    )
+    .onError(({ error, request, set }) => {
+      const response = reply.response(unwrap(error), scopeOf(request), pathOf(request.url));
+      set.status = response.status; // Elysia would put its own status over the answer's.
+      return response;
+    })
+    .use(healthRoutes(needs))
+    .use(setupRoutes())
+    .use(authRoutes(needs))
+    .use(oidcRoutes({ ...needs, renderError: reply.envelope }))
+    .use(accountRoutes(needs))
+    .use(auditRoutes(needs))
+    .use(completionRoutes({ ...needs, renderError: reply.envelope }))
+    .use(appRoutes(needs))
+    .use(appMemberRoutes(needs))
+    .use(appKeyRoutes(needs))
+    .use(modelRoutes());
+
+/** Builds the app: admission first, then the routes, each answer with the id under which it stands in the log. */
+export function createApp(needs: AppNeeds): App {
+  const { admit, trustedProxies, log } = needs;
+  const reply = errorReply(needs);
+  const routes = allRoutes(needs, reply).use(
+    swaggerRoutes({ document: () => openApiDocument(allRoutes(needs)) }),
   );
 
   return {
-    async fetch(request, connection) {
+    async fetch(arrived, connection) {
       const started = performance.now();
+      const request = withAddress(arrived);
       const path = pathOf(request.url);
+      // Somebody who has left already has no address: no reason to take them for this machine.
+      const peer = connection ? (connection.requestIP(arrived)?.address ?? "") : "127.0.0.1";
       const scope = openScope(request, {
         requestId: newId(),
+        path,
         locale: localeOf(request.headers.get("accept-language")),
+        ip: clientAddress(peer, request.headers.get("x-forwarded-for"), trustedProxies),
         caller: undefined,
-        untimed: () => connection?.timeout(request, 0),
+        key: undefined,
+        untimed: () => connection?.timeout(arrived, 0),
       });
       let response: Response;
       try {
-        scope.caller = admit(request, path, scope.locale);
+        const { caller, key } = await admit(request, { ...scope, path });
+        scope.caller = caller;
+        scope.key = key;
         response = await routes.fetch(request);
       } catch (error) {
-        response = envelopeResponse(renderError(error, scope));
+        response = reply.response(error, scope, path);
       }
       response.headers.set("x-request-id", scope.requestId);
+      // A key in `x-api-key` does not tell a cache that the answer is one caller's, as `Authorization` would.
+      if (isDataPlane(path)) response.headers.set("cache-control", "no-store");
       log.info("request", {
         request_id: scope.requestId,
         method: request.method,
         path: path.slice(0, 256),
         status: response.status,
         code: response.headers.get("x-llmops-code") ?? undefined,
+        account: scope.caller?.sessionId && scope.caller.accountId,
+        key: scope.key?.keyId,
+        ip: scope.ip,
         ms: Math.round((performance.now() - started) * 100) / 100,
       });
       return response;
@@ -116,9 +192,20 @@ export function createApp(needs: AppNeeds): App {
   };
 }
 
-/** The path as it was sent: not decoded, not normalised. */
+/** A request of HTTP/1.0 need not name a host: the server then leaves it out of the address, and the router needs one. */
+function withAddress(request: Request): Request {
+  if (!request.url.startsWith("/") || request.headers.has("host")) return request;
+  const url = URL.parse(`http://localhost${request.url}`);
+  return url ? new Request(url.href, request) : request;
+}
+
+/**
+ * The path as it was sent: not decoded, not normalised. Empty, which is no route, where there is no whole address: the
+ * server leaves out a `Host` that is none, and the router would look for the path in another place than we do.
+ */
 function pathOf(url: string): string {
-  const start = url.indexOf("/", url.indexOf("://") + 3);
+  const start = /^https?:\/\//.test(url) ? url.indexOf("/", url.indexOf("://") + 3) : -1;
+  if (start === -1) return "";
   const end = url.indexOf("?", start);
   return end === -1 ? url.slice(start) : url.slice(start, end);
 }

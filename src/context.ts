@@ -1,7 +1,13 @@
+import { addressRanges } from "./address.ts";
 import type { App } from "./app.ts";
 import { type AppNeeds, createApp } from "./app.ts";
-import { admitLoopback, admitPublic } from "./auth/admission.ts";
-import { systemClock } from "./clock.ts";
+import { watchAccess } from "./auth/access-cache.ts";
+import { type AdmissionOptions, admitKnown, admitLoopback, type KnownKey } from "./auth/admission.ts";
+import { cookieJar } from "./auth/cookies.ts";
+import { collectKeyUses } from "./auth/key-uses.ts";
+import { createPasswords } from "./auth/password.ts";
+import { createAccessTokens } from "./auth/token.ts";
+import { type Clock, systemClock } from "./clock.ts";
 import type { Config } from "./config/config.ts";
 import { openDatabase } from "./database/database.ts";
 import { watchDatabase } from "./database/health.ts";
@@ -9,12 +15,22 @@ import { createMigrations } from "./database/migrations.ts";
 import { createPool, createRenewablePool } from "./database/pool.ts";
 import { createDrain, type Drain } from "./drain.ts";
 import { createCompletionGateway } from "./gateway/completion.ts";
+import { cookiesOf } from "./handlers/auth.ts";
+import type { Uuid } from "./id.ts";
+import { openKeyring } from "./keyring/keyring.ts";
 import type { Log } from "./log.ts";
 import { createEchoProvider, echoModel } from "./providers/echo.ts";
 import { createOpenAiProvider } from "./providers/openai.ts";
+import { callerOf, scopeOf } from "./routes/scope.ts";
+import { createAccountService } from "./services/account.ts";
 import { createAppService } from "./services/app.ts";
+import { type AppKeyService, createAppKeyService } from "./services/app-key.ts";
+import { createAppMemberService } from "./services/app-member.ts";
+import { createAuditService } from "./services/audit.ts";
 import { createCompletionService } from "./services/completion.ts";
 import { createHealthService } from "./services/health.ts";
+import { createOidcService } from "./services/oidc.ts";
+import { createSessionService, type SessionService } from "./services/session.ts";
 import { findInstallation } from "./sql/installation.ts";
 
 /** Everything a serving process is made of; disposing of it closes all in reverse. */
@@ -23,16 +39,53 @@ export interface Context extends AsyncDisposable {
   readonly drain: Drain;
   /** The default model is `echo`: development without a key. */
   readonly echoes: boolean;
+  /** Where the first owner is made; `undefined` where there is an account already. */
+  readonly setupUrl: string | undefined;
 }
+
+/** How often what is of no more use is removed, in milliseconds. */
+const pruneMs = 3600_000;
+
+/** Where the service listens, as a browser on this machine reaches it. */
+const listeningUrl = ({ host, port }: Config): string =>
+  `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+
+/** What is remembered of a login, and which changes end it. */
+const knownSession = (sessions: Pick<SessionService, "find">) => async (id: Uuid) => {
+  const session = await sessions.find(id);
+  return session && { value: session, subjects: [`session:${id}`, `account:${session.account_id}`] };
+};
+
+/** What is remembered of an app key, and which changes end it. */
+const knownKey = (keys: Pick<AppKeyService, "findUsable">) => async (publicId: string) => {
+  const key = await keys.findUsable(publicId);
+  if (!key) return undefined;
+  const value: KnownKey = {
+    principal: {
+      keyId: key.id,
+      appId: key.app_id,
+      accountId: key.account_id,
+      models: key.models,
+      appModel: key.app_model ?? undefined,
+    },
+    secretHash: key.secret_hash,
+    expiresAt: key.expires_at,
+    ranges: key.address_ranges.length > 0 ? addressRanges(key.address_ranges) : undefined,
+  };
+  return { value, subjects: [`key:${key.id}`, `app:${key.app_id}`] };
+};
 
 /**
  * Builds the whole system from its settings: the database (started, migrated, watched), then services, then the
  * app. The only place that wires.
  * @throws {StartupError} the database cannot be had, or its schema is not this program's.
  */
-export async function createContext(config: Config, log: Log): Promise<Context> {
+export async function createContext(
+  config: Config,
+  log: Log,
+  { clock = systemClock }: { clock?: Clock } = {},
+): Promise<Context> {
   await using building = new AsyncDisposableStack();
-  const clock = systemClock;
 
   const database = building.use(await openDatabase(config, { role: "serve", log }));
   await createMigrations({ url: database.url, log }).up();
@@ -49,6 +102,56 @@ export async function createContext(config: Config, log: Log): Promise<Context> 
   if (!installation) throw new Error("the installation's row is missing");
   const probe = createRenewablePool(() => createPool(database.url, { size: 1, arrays: false }));
   const health = building.use(watchDatabase({ probe, pool, log }));
+  const keyring = await openKeyring({
+    sql,
+    secret: { ...config.secret, dataDir: config.dataDir },
+    clock,
+    log,
+  });
+  const origin = config.publicUrl ?? listeningUrl(config);
+
+  const audit = createAuditService({ sql, clock, keyring });
+  const passwords = createPasswords();
+  const tokens = createAccessTokens(keyring.signKey);
+  const accounts = createAccountService({
+    sql,
+    clock,
+    passwords,
+    hash: (token) => keyring.hash(token, "setup_token"),
+    audit,
+  });
+  const sessions = createSessionService({
+    sql,
+    clock,
+    passwords,
+    tokens,
+    hash: (token) => keyring.hash(token, "refresh_token"),
+    audit,
+  });
+  const hashKey = (secret: string) => keyring.hash(secret, "app_key");
+  const keys = createAppKeyService({ sql, clock, hash: hashKey, audit });
+  const oidc = createOidcService({ sql, keyring, accounts, audit, publicUrl: origin, clock, log });
+  const cookies = cookieJar({ secure: origin.startsWith("https:") });
+  const guarded = {
+    accounts: health.guard(accounts),
+    keys: health.guard(keys),
+    sessions: health.guard(sessions),
+  };
+
+  const pruning = setInterval(() => void guarded.sessions.prune().catch(() => {}), pruneMs);
+  building.defer(() => clearInterval(pruning));
+  const changes = building.use(await watchAccess({ sql, listener: createPool(database.url, { size: 1 }) }));
+  const uses = building.use(collectKeyUses(keys.touch));
+  const admission: AdmissionOptions = {
+    tokens,
+    sessions: changes.cache(knownSession(guarded.sessions)),
+    keys: changes.cache(knownKey(guarded.keys)),
+    hash: hashKey,
+    used: uses.note,
+    now: clock.now,
+    origin,
+    csrf: config.csrf,
+  };
 
   const drain = createDrain();
   const { apiKey, baseUrl, models, timeouts, proxied } = config.provider;
@@ -62,26 +165,41 @@ export async function createContext(config: Config, log: Log): Promise<Context> 
   });
 
   const needs: AppNeeds = {
-    apps: health.guard(createAppService({ sql, clock })),
+    ...guarded,
+    apps: health.guard(createAppService({ sql, clock, audit })),
+    members: health.guard(createAppMemberService({ sql, clock, audit })),
+    audit: health.guard(audit),
+    oidc: health.guard(oidc),
+    cookies,
+    signIn: async (accountId, request) => {
+      const account = await guarded.accounts.get(accountId);
+      const opened = await guarded.sessions.open(account, callerOf(scopeOf(request), request));
+      return { cookies: cookiesOf(cookies, opened) };
+    },
     completions: createCompletionService({
       gateway,
       models,
       defaultModel: echoes ? echoModel : undefined,
     }),
     health: createHealthService({ sql, database: health, drain }),
-    admit: config.dev
-      ? admitLoopback({ accountId: installation.development_account_id, seesAll: true })
-      : admitPublic(),
+    admit: config.dev ? admitLoopback(installation.development_account_id, admission) : admitKnown(admission),
+    trustedProxies: addressRanges(config.trustedProxies),
     drain,
     log,
     debug: config.debug,
   };
+
+  if (config.firstOwner && (await accounts.ensureFirst(config.firstOwner))) {
+    log.info("the first owner was made from LLMOPS_ADMIN_EMAIL");
+  }
+  const setupToken = config.dev ? undefined : await accounts.offerSetup();
 
   const built = building.move();
   return {
     app: createApp(needs),
     drain,
     echoes,
+    setupUrl: setupToken === undefined ? undefined : `${origin}/setup#${setupToken}`,
     [Symbol.asyncDispose]: () => built.disposeAsync(),
   };
 }

@@ -40,6 +40,20 @@ function causeFields(cause: unknown): LogFields {
   return { error: errorChain(cause), ...(stack === undefined ? {} : { stack }) };
 }
 
+/** What JSON leaves as it is, and a terminal may take as an order, a line end, or a reason to turn text around. */
+const printed = (text: string): string =>
+  text.replace(
+    /[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+
+/** A stack below its line, indented, so that no text of an error's message looks like a line of its own. */
+const printedStack = (stack: string): string =>
+  stack
+    .split("\n")
+    .map((line) => `\n    ${printed(JSON.stringify(line).slice(1, -1))}`)
+    .join("");
+
 /**
  * Creates a logger. Each line is one JSON object (or one coloured line in `pretty`), so that text from outside
  * cannot forge a second line: JSON escapes line ends, and `pretty` prints every field through JSON as well.
@@ -48,10 +62,13 @@ export function createLog({ level, format, write, now = () => new Date() }: LogO
   const emit = (at: LogLevel, message: string, fields: LogFields) => {
     if (rank[at] < rank[level]) return;
     const time = now().toISOString();
-    if (format === "json") return write(`${JSON.stringify({ time, level: at, message, ...fields })}\n`);
+    if (format === "json")
+      return write(`${printed(JSON.stringify({ time, level: at, message, ...fields }))}\n`);
     const rest = Object.entries(fields)
       .filter(([, value]) => value !== undefined)
-      .map(([name, value]) => (name === "stack" ? `\n${value}` : `${name}=${JSON.stringify(value)}`))
+      .map(([name, value]) =>
+        name === "stack" ? printedStack(String(value)) : `${name}=${printed(JSON.stringify(value))}`,
+      )
       .join(" ");
     write(
       `\x1b[90m${time.slice(11, 19)}\x1b[0m ${colour[at]}${at.padEnd(5)}\x1b[0m ${message} \x1b[90m${rest}\x1b[0m\n`,

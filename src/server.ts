@@ -4,7 +4,7 @@ import { StartupError } from "./errors/startup.ts";
 import type { Log } from "./log.ts";
 
 /** Seconds of silence after which a connection is closed; calls that wait for a model lift it. */
-const idleTimeoutSeconds = 30;
+export const idleTimeoutSecondsDefault = 30;
 /** Beyond any body that a route takes; a larger one is cut off by the server itself with 413. */
 const bodyBytesMax = 64 * 1024 * 1024;
 /** How long calls in flight may go on once the service is told to stop, in milliseconds. */
@@ -24,9 +24,15 @@ export interface Server {
  */
 export function startServer(
   app: App,
-  { host, port, drain, log }: { host: string; port: number; drain: Drain; log: Log },
+  {
+    host,
+    port,
+    drain,
+    log,
+    idleTimeoutSeconds = idleTimeoutSecondsDefault,
+  }: { host: string; port: number; drain: Drain; log: Log; idleTimeoutSeconds?: number },
 ): Server {
-  const server = listen(app, host, port);
+  const server = listen(app, { host, port, idleTimeoutSeconds });
   return {
     url: `http://${host.includes(":") ? `[${host}]` : host}:${server.port}`,
     async stop() {
@@ -48,10 +54,14 @@ export function startServer(
  * @throws {StartupError} as {@link startServer} does.
  */
 export async function checkAddress({ host, port }: { host: string; port: number }): Promise<void> {
-  await listen({ fetch: async () => new Response(null, { status: 503 }) }, host, port).stop(true);
+  const app = { fetch: async () => new Response(null, { status: 503 }) };
+  await listen(app, { host, port, idleTimeoutSeconds: idleTimeoutSecondsDefault }).stop(true);
 }
 
-function listen(app: App, host: string, port: number): Bun.Server<undefined> {
+function listen(
+  app: App,
+  { host, port, idleTimeoutSeconds }: { host: string; port: number; idleTimeoutSeconds: number },
+): Bun.Server<undefined> {
   try {
     return Bun.serve({
       hostname: host,

@@ -8,7 +8,7 @@ interface Room {
 }
 
 /** May be imported by all, and import each other at most. */
-const leaves = ["config", "errors", "i18n", "log", "clock", "id", "version", "drain"];
+const leaves = ["config", "errors", "i18n", "log", "clock", "id", "version", "drain", "address"];
 
 /** Everything may be imported here, and nothing of it elsewhere. */
 const wiring = ["main", "cli", "app", "context", "server"];
@@ -20,9 +20,13 @@ const table: Record<string, Room> = {
     rooms: ["type:services", "type:gateway", "type:auth", "type:providers", "type:openapi"],
     packages: ["swagger-ui-dist"],
   },
-  services: { rooms: ["sql", "gateway", "providers", "type:auth", "type:database"], packages: [] },
+  services: {
+    rooms: ["sql", "gateway", "providers", "auth", "type:database", "type:keyring"],
+    packages: ["openid-client"],
+  },
   sql: { rooms: [], packages: ["type:postgres"] },
-  auth: { rooms: ["sql"], packages: [] },
+  auth: { rooms: ["sql", "type:database"], packages: ["jose", "node:crypto"] },
+  keyring: { rooms: ["sql", "database"], packages: ["node:"] },
   gateway: { rooms: ["providers"], packages: [] },
   providers: { rooms: [], packages: ["openai", "node:", "bun"] },
   database: { rooms: [], packages: ["postgres", "ley", "node:", "bun"] },
@@ -35,6 +39,7 @@ const table: Record<string, Room> = {
   id: { rooms: [], packages: [] },
   version: { rooms: [], packages: [] },
   drain: { rooms: [], packages: [] },
+  address: { rooms: [], packages: ["node:net"] },
 };
 
 interface Import {

@@ -42,6 +42,19 @@ export interface Config {
     readonly poolRecycleMs: number;
     readonly echo: boolean;
   };
+  /** What people's browsers see, without a slash at its end; `undefined`: from where the service listens. */
+  readonly publicUrl: string | undefined;
+  /** Addresses and CIDR ranges. */
+  readonly trustedProxies: readonly string[];
+  readonly csrf: boolean;
+  /** The first owner, where there is no account yet. */
+  readonly firstOwner: { readonly email: string; readonly password: string } | undefined;
+  readonly secret: {
+    /** `undefined`: the one in the data folder. */
+    readonly key: string | undefined;
+    /** Still opens what it has wrapped, during a rotation. */
+    readonly previous: string | undefined;
+  };
   readonly provider: {
     readonly apiKey: string | undefined;
     readonly baseUrl: string;
@@ -136,6 +149,15 @@ function toConfig(values: SettingValues, origins: Record<SettingName, Origin>, s
       `${origins.HOST.name} must be a loopback address with --dev, which needs no login; use 127.0.0.1, or leave --dev out`,
     );
   }
+  if (!values.LLMOPS_CSRF && environment === "production") {
+    throw new StartupError(
+      `${origins.LLMOPS_CSRF.name} cannot be switched off in production; unset it, or set LLMOPS_ENV=development`,
+    );
+  }
+  const { LLMOPS_ADMIN_EMAIL: email, LLMOPS_ADMIN_PASSWORD: password } = values;
+  if ((email === undefined) !== (password === undefined)) {
+    throw new StartupError("LLMOPS_ADMIN_EMAIL and LLMOPS_ADMIN_PASSWORD go together; set both or neither");
+  }
   return {
     environment,
     dev,
@@ -149,6 +171,11 @@ function toConfig(values: SettingValues, origins: Record<SettingName, Origin>, s
       poolRecycleMs: values.DATABASE_POOL_RECYCLE * 1000,
       echo: values.DATABASE_ECHO,
     },
+    publicUrl: values.LLMOPS_PUBLIC_URL?.replace(/\/$/, ""),
+    trustedProxies: values.LLMOPS_TRUSTED_PROXIES ?? [],
+    csrf: values.LLMOPS_CSRF,
+    firstOwner: email !== undefined && password !== undefined ? { email, password } : undefined,
+    secret: { key: values.LLMOPS_SECRET_KEY, previous: values.LLMOPS_SECRET_KEY_PREVIOUS },
     provider: {
       apiKey: values.OPEN_API_KEY,
       baseUrl: values.OPEN_API_BASE,

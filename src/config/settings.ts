@@ -1,4 +1,5 @@
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import { isAddressRange } from "../address.ts";
 
 /** One setting: what it is called, what it may be, and what it is for. */
 export interface Setting {
@@ -40,6 +41,15 @@ export const plainPostgresUrl = (text: string): string =>
   text.replace(/^postgres(ql)?(\+\w+)?:/, "postgres:");
 
 const flag = Type.Boolean();
+/** A secret of this program's own, whose length counts in bytes. */
+const secret = (help: string) =>
+  setting({
+    schema: Type.String({ maxLength: 4096 }),
+    check: (text) => Buffer.byteLength(text) >= 32,
+    allowed: "at least 32 bytes; 'openssl rand -base64 32' makes one",
+    help,
+    secret: true,
+  });
 const seconds = (fallback: string, help: string) =>
   setting({
     schema: Type.Number({ exclusiveMinimum: 0, maximum: 86_400 }),
@@ -137,13 +147,47 @@ export const settings = {
     allowed: "a whole number from 0 to 65535; 0 takes a free port",
     help: "port to listen on",
   }),
+  LLMOPS_PUBLIC_URL: setting({
+    schema: Type.String({ pattern: "^https?://[^\\s?#/]+/?$" }),
+    check: isPublicUrl,
+    allowed: "an http or https URL without a path",
+    help: "what people's browsers see; from HOST and PORT without it; https turns on Secure cookies",
+  }),
+  LLMOPS_TRUSTED_PROXIES: setting({
+    schema: Type.Array(Type.String({ minLength: 1, maxLength: 64 }), { minItems: 1, maxItems: 100 }),
+    check: (text) => text.split(",").every((range) => isAddressRange(range.trim())),
+    allowed: "addresses or CIDR ranges, separated by commas",
+    help: "proxies whose X-Forwarded-For tells the caller's address",
+  }),
+  LLMOPS_CSRF: setting({
+    alias: "WTF_CSRF_ENABLED",
+    schema: flag,
+    default: "true",
+    allowed: "1, 0, true or false; false is refused in production",
+    help: "requests with a login cookie must come from our own pages",
+  }),
+  LLMOPS_ADMIN_EMAIL: setting({
+    schema: Type.String({ pattern: "^[^@\\s]{1,64}@[^@\\s]{1,189}$" }),
+    allowed: "an e-mail address",
+    help: "with LLMOPS_ADMIN_PASSWORD: makes the first owner, where there is no account yet",
+  }),
+  LLMOPS_ADMIN_PASSWORD: setting({
+    schema: Type.String({ minLength: 8, maxLength: 256 }),
+    allowed: "8 to 256 characters",
+    help: "password of the first owner",
+    secret: true,
+  }),
   LLMOPS_DATA_DIR: setting({
     flag: "--data-dir",
     schema: Type.String({ minLength: 1, maxLength: 4096 }),
     default: "./llmops-data",
     allowed: "a path",
-    help: "folder of the embedded database; made where it is missing",
+    help: "folder of the embedded database and the generated secret; made where it is missing",
   }),
+  LLMOPS_SECRET_KEY: secret(
+    "opens the keys that sign, hash and encrypt; without it one is generated in the data folder's file 'secret'",
+  ),
+  LLMOPS_SECRET_KEY_PREVIOUS: secret("the secret before this one, until 'llmops secret rotate' has been run"),
   LOG_LEVEL: setting({
     schema: Type.Union(["debug", "info", "warn", "error"].map((level) => Type.Literal(level as "info"))),
     default: "info",

@@ -39,21 +39,36 @@ export interface EmbeddedPlace {
   owner: Owner;
 }
 
+const isRoot = () => process.getuid?.() === 0;
+/** Only the owner may enter; root's may be passed through, but not read. */
+const folderMode = () => (isRoot() ? 0o711 : 0o700);
+
 /**
- * Makes the data folder where it is missing and decides where the database lives in it. Only its owner may enter it;
- * root's may be passed through, but not read, so that PostgreSQL can run as an ordinary user below it.
+ * Makes the data folder where it is missing; returns its path without links. Only its owner may enter it; root's may be
+ * passed through, but not read, so that PostgreSQL can run as an ordinary user below it.
+ * @throws {StartupError} the folder cannot be made, with what to do.
+ */
+export function makeDataDir(dataDir: string): string {
+  const asked = resolve(dataDir);
+  try {
+    mkdirSync(asked, { recursive: true, mode: folderMode() });
+    return realpathSync(asked);
+  } catch (error) {
+    throw folderError(error, asked);
+  }
+}
+
+/**
+ * Makes the data folder where it is missing and decides where the database lives in it.
  * @throws {StartupError} the folder cannot be used, with what to do.
  */
 export function openPlace(dataDir: string, log: Log): EmbeddedPlace {
-  const asked = resolve(dataDir);
-  const isRoot = process.getuid?.() === 0;
+  const folder = makeDataDir(dataDir);
   try {
-    mkdirSync(asked, { recursive: true, mode: isRoot ? 0o711 : 0o700 });
-    const folder = realpathSync(asked);
     const locks = join(folder, "postgres");
-    if (isRoot) letPass(folder);
-    mkdirSync(locks, { recursive: true, mode: isRoot ? 0o711 : 0o700 });
-    const { home, owner } = isRoot ? homeAsRoot(folder, locks, log) : { home: locks, owner: undefined };
+    if (isRoot()) letPass(folder);
+    mkdirSync(locks, { recursive: true, mode: folderMode() });
+    const { home, owner } = isRoot() ? homeAsRoot(folder, locks, log) : { home: locks, owner: undefined };
     return {
       dataDir: folder,
       locks,
@@ -63,7 +78,7 @@ export function openPlace(dataDir: string, log: Log): EmbeddedPlace {
       owner,
     };
   } catch (error) {
-    throw folderError(error, asked);
+    throw folderError(error, folder);
   }
 }
 

@@ -71,6 +71,23 @@ export class ForbiddenError extends AppError {
   readonly status = 403;
 }
 
+/** Somebody else has changed it, it exists already, or it would leave things in a state that must not be. */
+export class ConflictError extends AppError {
+  readonly code = "CONFLICT";
+  readonly status = 409;
+}
+
+/** Too many calls; `retryAfter` is in seconds. */
+export class RateLimitedError extends AppError {
+  readonly code = "RATE_LIMITED";
+  readonly status = 429;
+  override readonly retryable = true;
+
+  constructor(key: MessageKey, { retryAfter }: { retryAfter: number }) {
+    super(key, { params: { seconds: retryAfter }, data: { retry_after: retryAfter } });
+  }
+}
+
 /** Bad input. Says which fields are wrong and why, and never repeats what was sent. */
 export class ValidateError extends AppError {
   readonly code = "VALIDATE_ERROR";

@@ -51,9 +51,16 @@ type RawParameter = Parameter & { examples?: unknown[] };
 type RawOperation = Omit<Operation, "parameters"> & { parameters?: RawParameter[] };
 
 const tags = [
+  { name: "account", description: "People who may log in · 账号" },
   { name: "app", description: "LLM apps: a prompt, a model, parameters · 应用" },
+  { name: "audit", description: "Who changed what · 审计日志" },
+  { name: "auth", description: "Logging in and out · 登录" },
   { name: "completion", description: "Ask a model · 对话" },
   { name: "health", description: "Whether the service works · 健康检查" },
+  { name: "key", description: "Keys that open `/v1` for an app · 密钥" },
+  { name: "member", description: "Who else may see or change an app · 成员" },
+  { name: "oidc", description: "Login with an OpenID provider · 单点登录" },
+  { name: "v1", description: "What app keys open, in OpenAI's shape · OpenAI 兼容接口" },
 ];
 
 const description = `\

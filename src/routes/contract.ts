@@ -7,6 +7,7 @@ import {
   Type,
   TypeRegistry,
 } from "@sinclair/typebox";
+import { isAddressRange } from "../address.ts";
 import type { Code } from "../errors/app-error.ts";
 import { isId, isUuid } from "../id.ts";
 import { isText } from "./body.ts";
@@ -36,6 +37,20 @@ TypeRegistry.Set<TSchema & TextBounds>("Text", ({ minLength = 0, maxLength }, va
 });
 TypeRegistry.Set("Cursor", (_schema, value) => typeof value === "string" && isId(value));
 TypeRegistry.Set("Uuid", (_schema, value) => typeof value === "string" && isUuid(value));
+/** One `@` with something on both sides and a dot behind it: whether mail arrives there, only mail can tell. */
+const emailForm = /^[^\s@\p{C}]{1,64}@[^\s@.\p{C}]+(\.[^\s@.\p{C}]+)+$/u;
+const timeForm = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$/i;
+
+TypeRegistry.Set(
+  "Email",
+  (_schema, value) =>
+    typeof value === "string" && value.length <= 254 && isText(value) && emailForm.test(value),
+);
+TypeRegistry.Set(
+  "Time",
+  (_schema, value) => typeof value === "string" && timeForm.test(value) && !Number.isNaN(Date.parse(value)),
+);
+TypeRegistry.Set("AddressRange", (_schema, value) => typeof value === "string" && isAddressRange(value));
 TypeRegistry.Set<TSchema & { minimum: number; maximum: number }>(
   "Digits",
   ({ minimum, maximum }, value) =>
@@ -65,6 +80,18 @@ export const cursor = (options: Described = {}): TUnsafe<string> =>
 
 /** Whether a schema is a {@link cursor}. */
 export const isCursor = (schema: object): boolean => Kind in schema && schema[Kind] === "Cursor";
+
+/** An e-mail address; compared without regard to case. */
+export const email = (options: Described = {}): TUnsafe<string> =>
+  Type.Unsafe<string>({ [Kind]: "Email", type: "string", format: "email", ...options });
+
+/** A moment in time, as RFC 3339 writes it. */
+export const time = (options: Described = {}): TUnsafe<string> =>
+  Type.Unsafe<string>({ [Kind]: "Time", type: "string", format: "date-time", ...options });
+
+/** An address or a network in CIDR form. */
+export const addressRange = (options: Described = {}): TUnsafe<string> =>
+  Type.Unsafe<string>({ [Kind]: "AddressRange", type: "string", format: "cidr", ...options });
 
 /** A whole number in a query string; arrives as its digits. */
 export const digits = (options: { minimum: number; maximum: number } & Described): TUnsafe<string> =>
@@ -102,7 +129,7 @@ const errorExamples: Record<Exclude<Code, "SUCCESS">, { message: string; data: u
 
 export interface EnvelopeDoc {
   operationId: string;
-  tag: "app" | "completion" | "health";
+  tag: "app" | "member" | "key" | "completion" | "auth" | "account" | "audit" | "oidc" | "health";
   summary: string;
   description?: string;
   /** Shape of `data` on success. */

@@ -1,6 +1,7 @@
 import { ValueErrorType } from "@sinclair/typebox/errors";
 import type { ValidationError } from "elysia";
 import { type Problem, type Problems, ValidateError } from "../errors/app-error.ts";
+import type { MessageKey } from "../i18n/messages.ts";
 import { isText } from "./body.ts";
 import { codePoints, isCursor } from "./contract.ts";
 
@@ -26,9 +27,18 @@ function textProblem({ value, schema }: Complaint): Problem {
   return { key: "validate.max_length", params: { max: bound(schema, "maxLength") } };
 }
 
+const formatKeys: Readonly<Record<string, MessageKey>> = {
+  uuid: "validate.uuid",
+  email: "validate.email",
+  "date-time": "validate.time",
+  cidr: "validate.address_range",
+};
+
 function kindProblem(complaint: Complaint): Problem {
   const { schema, value } = complaint;
-  if (schema.format === "uuid") return { key: isCursor(schema) ? "validate.cursor" : "validate.uuid" };
+  if (isCursor(schema)) return { key: "validate.cursor" };
+  const formatKey = formatKeys[String(schema.format)];
+  if (formatKey) return { key: formatKey };
   if (schema.type === "string") return textProblem(complaint);
   if (!/^-?\d+$/.test(String(value))) return { key: "validate.type", params: { type: "integer" } };
   return Number(value) < bound(schema, "minimum")

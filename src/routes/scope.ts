@@ -1,14 +1,21 @@
 import { Elysia } from "elysia";
-import type { Principal } from "../auth/principal.ts";
+import type { KeyPrincipal, Principal } from "../auth/principal.ts";
 import { UnauthorizedError } from "../errors/app-error.ts";
 import type { Locale } from "../i18n/messages.ts";
+import type { Caller } from "../services/session.ts";
 
 /** What is known of a request beside its contract; made before its body is read. */
 export interface Scope {
   requestId: string;
+  /** As it was sent, and as which it was let in. */
+  path: string;
   locale: Locale;
-  /** Who is calling; `undefined` on public routes. */
+  /** The caller's address, as far as trusted proxies tell. */
+  ip: string;
+  /** Who is calling; `undefined` on public routes and on `/v1`. */
   caller: Principal | undefined;
+  /** Which app key is calling; only on `/v1`. */
+  key: KeyPrincipal | undefined;
   /** Lifts the server's limit on silence, for calls that wait for a model. */
   untimed: () => void;
 }
@@ -36,6 +43,22 @@ export function principalOf({ caller }: Scope): Principal {
   if (!caller) throw new UnauthorizedError("auth.required");
   return caller;
 }
+
+/**
+ * The key of a route that needs one.
+ * @throws {UnauthorizedError} there is none.
+ */
+export function keyOf({ key }: Scope): KeyPrincipal {
+  if (!key) throw new UnauthorizedError("key.bad");
+  return key;
+}
+
+/** From where a call comes, for what is kept of a login. */
+export const callerOf = ({ ip, requestId }: Scope, request: Request): Caller => ({
+  ip,
+  requestId,
+  userAgent: request.headers.get("user-agent") ?? "",
+});
 
 /** Gives the routes that use it `scope`. */
 export const scoped = new Elysia({ name: "scope" }).derive({ as: "scoped" }, ({ request }) => ({

@@ -17,8 +17,22 @@ const paths = [
   "/app/completion",
   "/nowhere",
   "/metrics",
-  "/v1/chat/completions",
-  "/auth/login",
+  "/v1",
+  "/auth",
+  "/auth/me",
+  "/auth/login/",
+  "/auth/login/x",
+  "/AUTH/LOGIN",
+  "/auth/%6cogin",
+  "/auth//login",
+  "/auth/session",
+  "/auth/oidc",
+  "/account",
+  `/account/${id}`,
+  "/audit",
+  "/oidc",
+  "/setup/",
+  "/setup/x",
   "/ping/",
   "//ping",
   "/PING",
@@ -79,6 +93,30 @@ describe("production", () => {
     for (const path of ["/ping", "/healthz", "/readyz", "/swagger", "/swagger/json"]) {
       for (const method of methods.filter((each) => each !== "GET" && each !== "HEAD")) {
         await expectDenied(app, method, path);
+      }
+    }
+  });
+
+  test("refuses every method but the public one on the public routes of a login", async () => {
+    await using app = await startTestApp({ dev: false });
+    const isGet = (method: string) => method === "GET" || method === "HEAD";
+    for (const path of ["/auth/login", "/auth/refresh", "/auth/logout", "/auth/setup"]) {
+      for (const method of methods.filter((each) => each !== "POST")) await expectDenied(app, method, path);
+    }
+    for (const path of ["/setup", "/setup/setup.js", "/auth/oidc/start", "/auth/oidc/callback"]) {
+      for (const method of methods.filter((each) => !isGet(each))) await expectDenied(app, method, path);
+    }
+  });
+
+  test("refuses every method on every path of the data plane without a key, in OpenAI's shape, before it reads the body", async () => {
+    await using app = await startTestApp({ dev: false });
+    for (const path of ["/v1/", "/v1/models", "/v1/models/app", "/v1/chat/completions", "/v1/%6dodels"]) {
+      for (const method of methods) {
+        const { request, wasRead } = watched(method, path);
+        const response = await app.fetch(request);
+        expect([method, path, response.status, wasRead()]).toEqual([method, path, 401, false]);
+        if (method === "HEAD") continue;
+        expect(await response.json(), path).toMatchObject({ error: { code: "invalid_api_key" } });
       }
     }
   });

@@ -1,5 +1,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { install } from "../harness/executable.ts";
 import { startUpstream, texts } from "../harness/upstream.ts";
@@ -21,6 +23,40 @@ async function curl(url: string, body?: object, headers: Record<string, string> 
   expect(response.status).toBe(200);
   return (await response.json()) as Envelope;
 }
+
+/** `serve` in production on a free port, run as the folder's owner, and all that it said once it listens. */
+async function serveAloud(folder: string) {
+  const { uid, gid } = statSync(folder);
+  const child = spawn(join(folder, "llmops"), ["serve", "--port", "0"], {
+    cwd: folder,
+    env: { PATH: "/usr/bin:/bin", HOME: folder },
+    stdio: ["ignore", "ignore", "pipe"],
+    ...(process.getuid?.() === 0 && { uid, gid }),
+  });
+  let said = "";
+  const url = await new Promise<string>((resolve, reject) => {
+    child.stderr.on("data", (chunk) => {
+      said += chunk;
+      const [, found] = /listens on (http:\S+)\nAPI documentation: .*\n/.exec(said) ?? [];
+      if (found) resolve(found);
+    });
+    child.once("exit", () => reject(new Error(`serve ended: ${said}`)));
+  });
+  return {
+    url,
+    said: () => said,
+    async end(): Promise<number | null> {
+      child.kill("SIGTERM");
+      const [code] = await once(child, "close");
+      return code;
+    },
+    [Symbol.dispose]: () => void child.kill("SIGKILL"),
+  };
+}
+
+/** Whether a process runs; one that has ended and waits for its parent to notice has no command line any more. */
+const runs = (pid: number): boolean =>
+  existsSync(`/proc/${pid}`) && readFileSync(`/proc/${pid}/cmdline`, "utf8") !== "";
 
 const postmasterIn = (folder: string) => join(folder, "llmops-data/postgres/data/postmaster.pid");
 
@@ -76,7 +112,7 @@ test("serves the seed's whole walk from the executable alone in an empty folder,
   const postmaster = Number(readFileSync(postmasterIn(alone.folder), "utf8").split("\n")[0]);
   expect(await service.end("SIGTERM")).toBe(0);
   expect(existsSync(postmasterIn(alone.folder))).toBe(false);
-  expect(existsSync(`/proc/${postmaster}`)).toBe(false);
+  expect(runs(postmaster)).toBe(false);
 });
 
 test("keeps every acknowledged app over a kill -9", async () => {
@@ -102,6 +138,47 @@ test("denies everything outside the public list in production", async () => {
     "UNAUTHORIZED",
   );
   expect(await service.end("SIGTERM")).toBe(0);
+});
+
+test("opens /v1 in production to a key of the first owner, who was made by the token of the printed link", async () => {
+  using alone = await install();
+  const email = "owner@example.com";
+  const password = "correct horse battery staple";
+  using first = await serveAloud(alone.folder);
+  const { url } = first;
+  expect(first.said()).not.toContain("no login is needed");
+  const [, origin, token = ""] =
+    /make the first owner within 30 minutes at (\S+)\/setup#(\S+)/.exec(first.said()) ?? [];
+  expect(origin).toBe(url);
+  expect(await curl(`${url}/auth/setup`, { token, email, password })).toMatchObject({
+    code: "SUCCESS",
+    data: { email, role: "owner" },
+  });
+
+  const { data } = await curl(`${url}/auth/login`, { email, password });
+  const bearer = { authorization: `Bearer ${data.access_token}` };
+  expect(await curl(`${url}/auth/me`, undefined, bearer)).toMatchObject({ data: { email, role: "owner" } });
+  const app = (await curl(`${url}/app`, {}, bearer)).data.id;
+  const made = await curl(`${url}/app/${app}/key`, { name: "website" }, bearer);
+  expect(made.code).toBe("SUCCESS");
+  const models = (key: unknown) => fetch(`${url}/v1/models`, { headers: { authorization: `Bearer ${key}` } });
+  const answer = await models(made.data.key);
+  expect(answer.status).toBe(200);
+  expect(await answer.json()).toMatchObject({ object: "list", data: [{ id: "app" }, { id: app }] });
+  expect((await models(data.access_token)).status).toBe(401);
+
+  const byCommand = await alone.run(["key", "create", "--app", String(app)]);
+  expect(byCommand).toMatchObject({ code: 0, stderr: "" });
+  expect((await models(byCommand.stdout.trim())).status).toBe(200);
+  expect(await alone.run(["account", "list"])).toMatchObject({ code: 0, stdout: `owner   ${email}\n` });
+  expect((await alone.run(["audit", "verify"])).stdout).toStartWith("good: ");
+  expect(statSync(join(alone.folder, "llmops-data/secret")).mode & 0o777).toBe(0o600);
+  expect(await first.end()).toBe(0);
+
+  using again = await serveAloud(alone.folder);
+  expect(await curl(`${again.url}/auth/me`, undefined, bearer)).toMatchObject({ code: "SUCCESS" });
+  expect(again.said()).not.toContain("/setup");
+  expect(await again.end()).toBe(0);
 });
 
 test("runs nothing that lies in the working directory, and takes only settings from its .env", async () => {

@@ -26,6 +26,11 @@ test("prints every setting, its value and where it came from, secrets masked, an
     SQLALCHEMY_DATABASE_URI: "postgresql+psycopg2://me:canary@127.0.0.1:1/db",
     FLASK_ENV: "development",
     LOG_LEVEL: "",
+    WTF_CSRF_ENABLED: "false",
+    LLMOPS_ADMIN_EMAIL: "owner@example.com",
+    LLMOPS_ADMIN_PASSWORD: "canary-passphrase",
+    LLMOPS_SECRET_KEY: "canary-secret-of-at-least-32-bytes",
+    LLMOPS_TRUSTED_PROXIES: "10.0.0.0/8, ::1",
   });
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   expect(stdout.toLowerCase()).not.toContain("canary");
@@ -40,6 +45,13 @@ test("prints every setting, its value and where it came from, secrets masked, an
     HOST: ["::1", ".env"],
     PORT: ["8000", "environment"],
     LLMOPS_DATA_DIR: ["elsewhere", "flag"],
+    LLMOPS_PUBLIC_URL: ["-", "unset"],
+    LLMOPS_TRUSTED_PROXIES: ["10.0.0.0/8, ::1", "environment"],
+    LLMOPS_CSRF: ["false", "environment (WTF_CSRF_ENABLED)"],
+    LLMOPS_ADMIN_EMAIL: ["owner@example.com", "environment"],
+    LLMOPS_ADMIN_PASSWORD: ["***", "environment"],
+    LLMOPS_SECRET_KEY: ["***", "environment"],
+    LLMOPS_SECRET_KEY_PREVIOUS: ["-", "unset"],
     LOG_LEVEL: ["warn", ".env"],
     LOG_FORMAT: ["-", "unset"],
   });
@@ -63,6 +75,14 @@ test("refuses a bad value in one line that names the variable and not the value,
     [{ DATABASE_URL: "mysql://me:canary@h/db" }, "DATABASE_URL"],
     [{ SQLALCHEMY_DATABASE_URI: "postgres://me:canary#1@h/db" }, "SQLALCHEMY_DATABASE_URI"],
     [{ FLASK_DEBUG: "1" }, "FLASK_DEBUG"],
+    [{ WTF_CSRF_ENABLED: "0" }, "WTF_CSRF_ENABLED"],
+    [{ LLMOPS_SECRET_KEY: "canary-31-bytes-canary-31-bytes" }, "LLMOPS_SECRET_KEY"],
+    [{ LLMOPS_SECRET_KEY_PREVIOUS: "canary" }, "LLMOPS_SECRET_KEY_PREVIOUS"],
+    [{ LLMOPS_ADMIN_EMAIL: "canary" }, "LLMOPS_ADMIN_EMAIL"],
+    [{ LLMOPS_ADMIN_EMAIL: "o@example.com", LLMOPS_ADMIN_PASSWORD: "canary7" }, "LLMOPS_ADMIN_PASSWORD"],
+    [{ LLMOPS_ADMIN_PASSWORD: "canary-passphrase" }, "LLMOPS_ADMIN_EMAIL and LLMOPS_ADMIN_PASSWORD"],
+    [{ LLMOPS_PUBLIC_URL: "https://me:canary@example.com" }, "LLMOPS_PUBLIC_URL"],
+    [{ LLMOPS_TRUSTED_PROXIES: "10.0.0.0/8,canary" }, "LLMOPS_TRUSTED_PROXIES"],
   ] as const) {
     for (const command of ["config", "serve", "migrate"]) {
       const args = command === "migrate" ? ["migrate", "status"] : [command];

@@ -1,11 +1,13 @@
 import { describe, expect, test } from "bun:test";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createDatabase } from "../harness/database.ts";
 import { createProgram, type Finished } from "../harness/program.ts";
 import { startUpstream } from "../harness/upstream.ts";
+import { one, two } from "../keyring/fixture.ts";
 
 const listens = /listens on (http:\S+)/;
+const migrations = readdirSync(join(import.meta.dir, "../../migrations")).length;
 
 /** One line that says what to do, no stack, and a failing exit code. */
 const expectOneLine = ({ code, stdout, stderr }: Finished, pattern: RegExp) => {
@@ -73,13 +75,105 @@ describe("serve", () => {
     ]);
     const [counts] = await database.sql`
       select (select count(*)::int from migration) as migrations, (select count(*)::int from installation) as installations`;
-    expect(counts).toEqual({ migrations: 2, installations: 1 });
+    expect(counts).toEqual({ migrations, installations: 1 });
     for (const { signal } of all) signal("SIGTERM");
     const ended = await Promise.all(all.map(({ finished }) => finished));
     expect(ended.map(({ code }) => code)).toEqual([0, 0, 0]);
     const applied = ended.map(({ stderr }) => stderr.match(/migration applied/g)?.length ?? 0);
-    expect(applied.sort()).toEqual([0, 0, 2]);
+    expect(applied.sort()).toEqual([0, 0, migrations]);
   }, 20_000);
+});
+
+const post = async (url: string, body: object): Promise<{ code: string }> => {
+  const headers = { "content-type": "application/json" };
+  const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
+  return (await answer.json()) as { code: string };
+};
+
+describe("serve, without an account", () => {
+  const setupLink = /there is no account yet; make the first owner within 30 minutes at (http\S+)/;
+  const owner = { email: "owner@example.com", password: "correct horse battery staple" };
+
+  test("prints a setup link that makes the first owner once, and none once there is an account", async () => {
+    await using database = await createDatabase();
+    using program = createProgram();
+    const env = { DATABASE_URL: database.url, LLMOPS_SECRET_KEY: one };
+    const first = program.start(["serve", "--port", "0"], env);
+    const url = await first.said(listens);
+    const link = new URL(await first.said(setupLink));
+    expect(link.origin).toBe(url);
+    const page = await fetch(link);
+    expect(page.headers.get("content-type")).toStartWith("text/html");
+    expect(page.headers.get("content-security-policy")).toContain("default-src 'none'");
+
+    const token = link.hash.slice(1);
+    expect(await post(`${url}/auth/setup`, { ...owner, token: `${token}x` })).toMatchObject({
+      code: "UNAUTHORIZED",
+    });
+    expect(await post(`${url}/auth/setup`, { ...owner, token })).toMatchObject({
+      code: "SUCCESS",
+      data: { email: owner.email, role: "owner" },
+    });
+    const second = { email: "second@example.com", password: owner.password };
+    expect(await post(`${url}/auth/setup`, { ...second, token })).toMatchObject({ code: "UNAUTHORIZED" });
+    expect(await post(`${url}/auth/login`, owner)).toMatchObject({ code: "SUCCESS" });
+    first.signal("SIGTERM");
+    const { code, stderr } = await first.finished;
+    expect(code).toBe(0);
+    expect(stderr.split(token)).toHaveLength(2); // the banner, and nowhere else
+
+    const again = program.start(["serve", "--port", "0"], env);
+    await again.said(/API documentation/);
+    again.signal("SIGTERM");
+    expect((await again.finished).stderr).not.toContain("/setup");
+  });
+
+  test("prints a fresh link at every start and at the address that browsers see, and none in development", async () => {
+    await using database = await createDatabase();
+    using program = createProgram();
+    const env = { DATABASE_URL: database.url, LLMOPS_SECRET_KEY: one };
+    const links: URL[] = [];
+    for (const more of [{}, { LLMOPS_PUBLIC_URL: "https://llmops.example.com" }]) {
+      const serving = program.start(["serve", "--port", "0"], { ...env, ...more });
+      links.push(new URL(await serving.said(setupLink)));
+      serving.signal("SIGTERM");
+      expect((await serving.finished).code).toBe(0);
+    }
+    expect(links[1]?.href).toStartWith("https://llmops.example.com/setup#");
+    expect(links[1]?.hash).not.toBe(links[0]?.hash);
+
+    const development = program.start(["serve", "--dev", "--port", "0"], env);
+    await development.said(/no login is needed/);
+    development.signal("SIGTERM");
+    expect((await development.finished).stderr).not.toContain("/setup");
+  });
+
+  test("makes the owner that LLMOPS_ADMIN_* names, once, and changes nobody afterwards", async () => {
+    await using database = await createDatabase();
+    using program = createProgram();
+    const env = { DATABASE_URL: database.url, LLMOPS_SECRET_KEY: one };
+    for (const [email, password] of [
+      ["Owner@example.com", owner.password],
+      ["Owner@example.com", "another fine passphrase"],
+      ["second@example.com", owner.password],
+    ]) {
+      const serving = program.start(["serve", "--port", "0"], {
+        ...env,
+        LLMOPS_ADMIN_EMAIL: email ?? "",
+        LLMOPS_ADMIN_PASSWORD: password ?? "",
+      });
+      const url = await serving.said(listens);
+      expect((await post(`${url}/auth/login`, owner)).code).toBe("SUCCESS");
+      serving.signal("SIGTERM");
+      const { code, stderr } = await serving.finished;
+      expect(code).toBe(0);
+      expect(stderr).not.toContain("/setup");
+      expect(stderr).not.toContain(password);
+    }
+    expect([...(await database.sql`select email, role from account`)]).toEqual([
+      { email: owner.email, role: "owner" },
+    ]);
+  });
 });
 
 describe("serve, told to stop", () => {
@@ -229,6 +323,30 @@ describe("serve, where it cannot start", () => {
     using program = createProgram();
     const ended = await program.run(["serve", "--port", "0"], { DATABASE_URL: database.url });
     expectOneLine(ended, /newer than this program: it has 00099-from-the-future\.js/);
+  });
+
+  test("refuses a secret that is not this installation's and names the variable, and starts with the right one", async () => {
+    await using database = await createDatabase();
+    using program = createProgram();
+    const env = { DATABASE_URL: database.url, LOG_LEVEL: "error" };
+    const right = program.start(["serve", "--port", "0"], { ...env, LLMOPS_SECRET_KEY: one });
+    await right.said(listens);
+    const wrong = await program.run(["serve", "--port", "0"], { ...env, LLMOPS_SECRET_KEY: two });
+    expectOneLine(
+      wrong,
+      /LLMOPS_SECRET_KEY is not the secret of this installation.*LLMOPS_SECRET_KEY_PREVIOUS/,
+    );
+    expect(wrong.stderr).not.toContain(two);
+    const none = await program.run(["serve", "--port", "0"], env);
+    expectOneLine(none, /there is no secret in .*llmops-data\/secret: set LLMOPS_SECRET_KEY/);
+    right.signal("SIGTERM");
+    expect((await right.finished).code).toBe(0);
+
+    const rotating = { ...env, LLMOPS_SECRET_KEY: two, LLMOPS_SECRET_KEY_PREVIOUS: one };
+    const again = program.start(["serve", "--port", "0"], rotating);
+    await again.said(listens);
+    again.signal("SIGTERM");
+    expect((await again.finished).code).toBe(0);
   });
 
   test("refuses --dev on an address that others can reach", async () => {

@@ -5,7 +5,7 @@ import { createProgram } from "../harness/program.ts";
 
 /** Settings with which everything fails that as much as reads them or looks for a database. */
 const poison = { PORT: "canary", DATABASE_URL: "canary", LLMOPS_DATA_DIR: "/dev/null/x" };
-const commands = ["serve", "migrate", "doctor", "config", "version"];
+const commands = ["serve", "migrate", "account", "key", "secret", "audit", "doctor", "config", "version"];
 
 describe("help", () => {
   test("lists every command and no other, however it is asked for, and reads no settings", async () => {
@@ -37,15 +37,28 @@ describe("help", () => {
 
   test("names the subcommands and flags of the contract", async () => {
     using program = createProgram();
-    const [serve, migrate] = await Promise.all([
+    const [serve, migrate, account, key] = await Promise.all([
       program.run(["help", "serve"]),
       program.run(["help", "migrate"]),
+      program.run(["help", "account"]),
+      program.run(["help", "key"]),
     ]);
     for (const flag of ["--host H", "--port P", "--data-dir D", "--dev"])
       expect(serve.stdout).toContain(flag);
     for (const action of ["up", "down", "status", "history", "new NAME", "--steps N"]) {
       expect(migrate.stdout).toContain(action);
     }
+    expect(account.stdout).toStartWith(
+      "usage: llmops account create [--email E] [--role R] [--data-dir D]\n" +
+        "       llmops account reset-password [--email E] [--data-dir D]\n" +
+        "       llmops account list ",
+    );
+    expect(account.stdout).not.toContain("--password");
+    expect(key.stdout).toStartWith(
+      "usage: llmops key create [--app ID] [--name N] [--data-dir D]\n" +
+        "       llmops key revoke [--app ID] [--key ID] [--data-dir D]\n" +
+        "       llmops key list [--app ID] [--data-dir D]\n",
+    );
   });
 });
 
@@ -78,6 +91,11 @@ describe("a command line that cannot be understood", () => {
     [["doctor", "--port", "1"], "Unknown option '--port'", "usage: llmops doctor"],
     [["config", "--dev"], "Unknown option '--dev'", "usage: llmops config"],
     [["version", "--host", "x"], "Unknown option '--host'", "usage: llmops version"],
+    [["account", "create", "--password", "x"], "Unknown option '--password'", "usage: llmops account create"],
+    [["account", "create", "--email"], "Option '--email <value>' argument missing", "usage: llmops account"],
+    [["key", "create", "--secret", "x"], "Unknown option '--secret'", "usage: llmops key create"],
+    [["secret", "rotate", "--key", "x"], "Unknown option '--key'", "usage: llmops secret rotate"],
+    [["audit", "verify", "--nonsense"], "Unknown option '--nonsense'", "usage: llmops audit verify"],
     [["migrate", "up", "--nonsense"], "Unknown option '--nonsense'", "usage: llmops migrate up"],
   ];
 

@@ -135,6 +135,71 @@ const table: Record<
     good: ["0", 0],
     bad: ["65536", "-1", "canary", "80.5", "5000/tcp"],
   },
+  LLMOPS_PUBLIC_URL: {
+    of: ({ publicUrl }) => publicUrl,
+    unset: undefined,
+    good: ["https://llmops.example.com:8443/", "https://llmops.example.com:8443"],
+    bad: [
+      "canary",
+      "ftp://canary",
+      "https://",
+      "https://canary/path",
+      "https://canary?x=1",
+      "https://canary#x",
+      "https://user:canary@host",
+      "https://canary@host",
+      "https://canary:99999",
+      "https://can ary",
+    ],
+  },
+  LLMOPS_TRUSTED_PROXIES: {
+    of: ({ trustedProxies }) => trustedProxies,
+    unset: [],
+    good: [" 10.0.0.0/8 , ::1,192.0.2.1 ", ["10.0.0.0/8", "::1", "192.0.2.1"]],
+    bad: [
+      "canary",
+      "10.0.0.0/33",
+      "::1/129",
+      "10.0.0.256",
+      "10.0.0.0/-1",
+      "10.0.0.0/8/8",
+      "10.0.0.0/",
+      "10.0.0.1,canary",
+      "10.0.0.0/8,,::1",
+      ",",
+      "*",
+    ],
+  },
+  LLMOPS_CSRF: {
+    of: ({ csrf }) => csrf,
+    unset: true,
+    good: ["1", true],
+    bad: ["canary", "yes", "2"],
+  },
+  LLMOPS_ADMIN_EMAIL: {
+    of: ({ firstOwner }) => firstOwner?.email,
+    unset: undefined,
+    good: ["owner@example.com", "owner@example.com"],
+    bad: ["canary", "canary@", "@canary", "can ary@example.com", "a@canary@b", `canary@${"x".repeat(190)}`],
+  },
+  LLMOPS_ADMIN_PASSWORD: {
+    of: ({ firstOwner }) => firstOwner?.password,
+    unset: undefined,
+    good: ["correct horse battery staple", "correct horse battery staple"],
+    bad: ["canary7", `canary${"x".repeat(251)}`],
+  },
+  LLMOPS_SECRET_KEY: {
+    of: ({ secret }) => secret.key,
+    unset: undefined,
+    good: ["密钥密钥密钥密钥密钥1x", "密钥密钥密钥密钥密钥1x"],
+    bad: ["canary", "x".repeat(31), `canary${"x".repeat(4096)}`],
+  },
+  LLMOPS_SECRET_KEY_PREVIOUS: {
+    of: ({ secret }) => secret.previous,
+    unset: undefined,
+    good: ["x".repeat(32), "x".repeat(32)],
+    bad: ["canary", `canary${"x".repeat(4096)}`],
+  },
   LLMOPS_DATA_DIR: {
     of: ({ dataDir }) => dataDir,
     unset: resolve("llmops-data"),
@@ -153,6 +218,12 @@ const table: Record<
     good: ["pretty", "pretty"],
     bad: ["canary", "text"],
   },
+};
+
+/** What has to be set beside a setting for it to be taken at all. */
+const companions: Partial<Record<SettingName, Record<string, string>>> = {
+  LLMOPS_ADMIN_EMAIL: { LLMOPS_ADMIN_PASSWORD: "12345678" },
+  LLMOPS_ADMIN_PASSWORD: { LLMOPS_ADMIN_EMAIL: "a@b" },
 };
 
 /** What a setting is called where a flag has set it. */
@@ -190,11 +261,12 @@ describe("every setting", () => {
     for (const [name] of all) {
       const [text, value] = table[name].good;
       const bad = table[name].bad[0] ?? "";
+      const beside = companions[name];
       // A weaker source is not even looked at: a bad value there stops nothing.
       for (const [from, config] of [
-        ["flag", load({ [name]: bad }, { flags: { [name]: text }, dotenv: { [name]: bad } })],
-        ["environment", load({ [name]: text }, { dotenv: { [name]: bad } })],
-        [".env", load({ [name]: "" }, { dotenv: { [name]: text } })],
+        ["flag", load({ ...beside, [name]: bad }, { flags: { [name]: text }, dotenv: { [name]: bad } })],
+        ["environment", load({ ...beside, [name]: text }, { dotenv: { [name]: bad } })],
+        [".env", load({ ...beside, [name]: "" }, { dotenv: { [name]: text } })],
       ] as const) {
         expect([name, from, table[name].of(config)]).toEqual([name, from, value]);
         const flagged = from === "flag";
@@ -216,6 +288,7 @@ describe("every setting", () => {
       DATABASE_ECHO: "SQLALCHEMY_ECHO",
       LLMOPS_ENV: "FLASK_ENV",
       LLMOPS_DEBUG: "FLASK_DEBUG",
+      LLMOPS_CSRF: "WTF_CSRF_ENABLED",
     });
     for (const [name, { alias = "" }] of aliases) {
       const [text, value] = table[name].good;
@@ -289,6 +362,29 @@ describe("what does not go together", () => {
       log: { level: "debug" },
     });
     expect(load({ FLASK_DEBUG: "1" }, { dev: true })).toMatchObject({ debug: true, dev: true });
+  });
+
+  test("refuses to switch the CSRF guard off in production, under either name, and does it in development", () => {
+    expect(refusal({ LLMOPS_CSRF: "false" })).toBe(
+      "LLMOPS_CSRF cannot be switched off in production; unset it, or set LLMOPS_ENV=development",
+    );
+    expect(refusal({ WTF_CSRF_ENABLED: "0" })).toStartWith("WTF_CSRF_ENABLED cannot be switched off");
+    expect(load({ WTF_CSRF_ENABLED: "False", FLASK_ENV: "development" }).csrf).toBe(false);
+    expect(load({ LLMOPS_CSRF: "0" }, { dev: true }).csrf).toBe(false);
+  });
+
+  test("refuses an e-mail of the first owner without a password, and a password without an e-mail", () => {
+    for (const alone of [
+      { LLMOPS_ADMIN_EMAIL: "a@b.example" },
+      { LLMOPS_ADMIN_PASSWORD: "12345678" },
+      { LLMOPS_ADMIN_EMAIL: "", LLMOPS_ADMIN_PASSWORD: "12345678" },
+    ]) {
+      expect(refusal(alone)).toBe(
+        "LLMOPS_ADMIN_EMAIL and LLMOPS_ADMIN_PASSWORD go together; set both or neither",
+      );
+    }
+    const both = { LLMOPS_ADMIN_EMAIL: "a@b.example", LLMOPS_ADMIN_PASSWORD: "12345678" };
+    expect(load(both).firstOwner).toEqual({ email: "a@b.example", password: "12345678" });
   });
 
   test("refuses --dev on a host that is not loopback, wherever the host comes from", () => {

@@ -1,0 +1,71 @@
+import { expect, test } from "bun:test";
+import { watchAccess } from "../../src/auth/access-cache.ts";
+import { createPool } from "../../src/database/pool.ts";
+import { createDatabase } from "../harness/database.ts";
+import { until } from "../harness/people.ts";
+import { startTcpProxy } from "../harness/tcp-proxy.ts";
+
+/** A cache over a listener whose connection a test can silence, with a clock that it can put forward. */
+async function startWatch() {
+  const database = await createDatabase();
+  const proxy = await startTcpProxy(database.url);
+  const clock = { skewMs: 0 };
+  const changes = await watchAccess({
+    sql: database.sql,
+    listener: createPool(proxy.url, { size: 1, arrays: false }),
+    now: () => performance.now() + clock.skewMs,
+  });
+  let loads = 0;
+  const cache = changes.cache(async (id) => ({ value: ++loads, subjects: [`key:${id}`] }));
+  return {
+    sql: database.sql,
+    proxy,
+    clock,
+    /** Whether the next look needs no load. */
+    remembers: async (id = "a") => {
+      const before = loads;
+      await cache.get(id);
+      return loads === before;
+    },
+    async [Symbol.asyncDispose]() {
+      await changes[Symbol.asyncDispose]();
+      await proxy[Symbol.asyncDispose]();
+      await database[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test("remembers what it has looked up while it hears of changes", async () => {
+  await using watch = await startWatch();
+  await until(watch.remembers);
+  expect(await watch.remembers()).toBe(true);
+});
+
+test("forgets what a notification names, and nothing else", async () => {
+  await using watch = await startWatch();
+  await until(watch.remembers);
+  await until(() => watch.remembers("b"));
+  await watch.sql`select pg_notify('llmops_access', 'key:a')`;
+  await until(async () => !(await watch.remembers("a")));
+  expect(await watch.remembers("b")).toBe(true);
+});
+
+test("asks the database each time once nothing was heard for a while, though the connection is open", async () => {
+  await using watch = await startWatch();
+  await until(watch.remembers);
+  watch.proxy.stall();
+  watch.clock.skewMs += 10_000;
+  expect(await watch.remembers()).toBe(false);
+  expect(await watch.remembers()).toBe(false);
+  watch.proxy.restore();
+  await until(watch.remembers);
+});
+
+test("forgets everything when a lost connection is back: what was said in between was not heard", async () => {
+  await using watch = await startWatch();
+  await until(watch.remembers);
+  watch.proxy.cut();
+  watch.proxy.restore();
+  await until(async () => !(await watch.remembers()));
+  await until(watch.remembers);
+});
