@@ -3,6 +3,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync }
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { engines, scripts } from "../package.json" with { type: "json" };
+import { permissions } from "../src/auth/permissions.ts";
+import { roles } from "../src/auth/principal.ts";
 import { runCommand } from "../src/cli/run.ts";
 import { type Setting, settings } from "../src/config/settings.ts";
 import { embeddedPostgresArchive } from "../src/database/archive.ts";
@@ -238,22 +240,34 @@ test("keeps decisions to 25 lines, numbered without gaps", () => {
   }
 });
 
-/** The request that a curl command of the README makes. */
-function toRequest(command: string): Request {
-  const words = [...command.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? "");
-  const headers = new Headers();
+/** Shell variables, as `NAME=value` lines of a document set them. */
+type Variables = Map<string, string>;
+
+/** The request that a curl command of a document makes. */
+function toRequest(command: string, variables: Variables): Request {
+  const filled = (text: string) =>
+    text.replace(/\$([A-Z_]+)/g, (_, name: string) => {
+      const value = variables.get(name);
+      if (value === undefined) throw new Error(`nothing sets $${name} before ${command}`);
+      return value;
+    });
+  const words = [...command.matchAll(/'([^']*)'|"((?:[^"\\]|\\.)*)"|(\S+)/g)].map(
+    ([, single, double, plain]) => single ?? filled((double ?? plain ?? "").replaceAll('\\"', '"')),
+  );
+  const headers = new Headers({ "user-agent": "curl/8.5.0" });
   let method: string | undefined;
   let body: string | undefined;
   let url = "";
   for (let at = 1; at < words.length; at++) {
     const word = words[at] ?? "";
-    if (word === "-N") continue;
-    if (word === "-X") method = words[++at];
+    if (word === "-N" || word === "-s") continue;
+    if (word === "-D" || word === "-o") at += 1;
+    else if (word === "-X") method = words[++at];
     else if (word === "-d") body = words[++at];
     else if (word === "-H") {
       const [name = "", value = ""] = (words[++at] ?? "").split(": ");
       headers.set(name, value);
-    } else if (word.startsWith("-")) throw new Error(`the README uses curl ${word}; teach it to this test`);
+    } else if (word.startsWith("-")) throw new Error(`a document uses curl ${word}; teach it to this test`);
     else url = word;
   }
   return new Request(url, {
@@ -263,29 +277,110 @@ function toRequest(command: string): Request {
   });
 }
 
-test("shows the answers that its curl commands get", async () => {
-  await using app = await startTestApp();
-  const blocks = blocksOf(read("README.md"));
+/** Fields whose values the service makes anew each time. */
+const made = new Set(
+  "id account_id app_id session_id actor_id request_id subject_id public_id key access_token refresh_token hash".split(
+    " ",
+  ),
+);
+
+/** Notes what the service made, and what stands in its place. */
+function place(answer: unknown, shown: unknown, placed: Map<string, string>): void {
+  if (typeof answer !== "object" || answer === null || typeof shown !== "object" || shown === null) return;
+  for (const [name, value] of Object.entries(answer)) {
+    const example = (shown as Record<string, unknown>)[name];
+    if (typeof value === "string" && typeof example === "string") {
+      if (made.has(name) && value !== example) placed.set(value, example);
+    } else place(value, example, placed);
+  }
+}
+
+const cookieFilter = " | grep -i set-cookie";
+
+/** Makes every curl call of a document in turn, and compares the answers with those shown; returns how many. */
+async function playCalls(blocks: readonly Block[], app: TestApp): Promise<number> {
   const time = (text: string) => text.replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "(a time)");
   /** What the service made -> what stands in its place. */
   const placed = new Map<string, string>();
+  const variables: Variables = new Map();
+  // The longest first: a key contains its public id.
+  const swap = (text: string, pairs: (readonly [from: string, to: string])[]) =>
+    pairs
+      .sort(([one], [other]) => other.length - one.length)
+      .reduce((swapped, [from, to]) => swapped.replaceAll(from, to), text);
+  const real = (text: string) =>
+    swap(
+      text,
+      [...placed].map(([value, example]) => [example, value] as const),
+    );
   let calls = 0;
   for (const [index, { text: command }] of blocks.entries()) {
+    if (/^[A-Z_]+=\S+$/m.test(command)) {
+      for (const line of command.split("\n")) {
+        const [, name = "", value = ""] = /^([A-Z_]+)=(\S+)$/.exec(line) ?? [];
+        if (real(value) === value) throw new Error(`$${name} is nothing that an answer has shown`);
+        variables.set(name, real(value));
+      }
+    }
     if (!command.startsWith("curl ")) continue;
     calls += 1;
     const { language, text: shown } = blocks[index + 1] ?? { language: "", text: "" };
-    let real = command;
-    for (const [made, example] of placed) real = real.replaceAll(example, made);
-    let answer = await (await app.fetch(toRequest(real))).text();
-    if (command.endsWith("-X POST http://127.0.0.1:5000/app")) {
-      const [made, example] = [answer, shown].map((text) => JSON.parse(text).data);
-      for (const field of ["id", "account_id"]) placed.set(made[field], example[field]);
+    const [call = ""] = real(command).split(cookieFilter);
+    let response = await app.fetch(toRequest(call, variables));
+    // What was ended is refused within a second, and may not be yet.
+    for (const end = Date.now() + 1000; shown.includes('"UNAUTHORIZED"') && Date.now() < end; ) {
+      if (response.headers.get("x-llmops-code") === "UNAUTHORIZED") break;
+      response = await app.fetch(toRequest(call, variables));
     }
-    for (const [made, example] of placed) answer = answer.replaceAll(made, example);
-    if (language === "json") expect(JSON.parse(time(answer))).toEqual(JSON.parse(time(shown)));
+    if (command.endsWith(cookieFilter)) {
+      const cookies = response.headers.getSetCookie().map((cookie) => cookie.replace(/=[^;]+/, "=…"));
+      expect(cookies.map((cookie) => `set-cookie: ${cookie}`).join("\n")).toBe(shown);
+      continue;
+    }
+    let answer = await response.text();
+    if (language === "json") place(JSON.parse(answer), JSON.parse(shown), placed);
+    answer = swap(answer, [...placed]);
+    if (language === "json") expect(JSON.parse(time(answer)), command).toEqual(JSON.parse(time(shown)));
     else expect(answer.trimEnd()).toBe(shown);
   }
-  expect(calls).toBeGreaterThan(10);
+  return calls;
+}
+
+const startProduction = () =>
+  startTestApp({
+    dev: false,
+    environment: {
+      LLMOPS_SECRET_KEY: "a secret of the documents' test, long enough",
+      LLMOPS_ADMIN_EMAIL: "owner@example.com",
+      LLMOPS_ADMIN_PASSWORD: "correct horse battery staple",
+    },
+  });
+
+test("shows the answers that the README's curl commands get, in development and in production", async () => {
+  await using development = await startTestApp();
+  await using production = await startProduction();
+  const readme = read("README.md");
+  const section = sectionOf(readme, "Production");
+  expect(await playCalls(blocksOf(readme.replace(section, "")), development)).toBeGreaterThan(10);
+  expect(await playCalls(blocksOf(section), production)).toBeGreaterThan(3);
+});
+
+test("shows the answers that the curl commands about access get", async () => {
+  await using production = await startProduction();
+  expect(await playCalls(blocksOf(read("docs/access.md")), production)).toBeGreaterThan(10);
+});
+
+test("names every public route, every role, and only settings that there are, where it speaks of access", () => {
+  const documents = ["docs/access.md", "SECURITY.md"].map(read).join("\n");
+  const open = sectionOf(read("SECURITY.md"), "What is promised");
+  for (const [route, permission] of Object.entries(permissions)) {
+    const [, path = ""] = route.split(" ");
+    if (permission === "public" && !/^\/(swagger|setup)\//.test(path) && path !== "/setup")
+      expect(open).toContain(`${path}\``);
+  }
+  for (const role of roles) expect(documents).toContain(`| \`${role}\``);
+  const wrong = spansOf(documents).filter((span) => /^LLMOPS_[A-Z_]+$/.test(span) && !(span in settings));
+  expect(wrong).toEqual([]);
 });
 
 /** The line that a command dies with. */
