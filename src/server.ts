@@ -4,7 +4,7 @@ import { StartupError } from "./errors/startup.ts";
 import type { Log } from "./log.ts";
 
 /** Seconds of silence after which a connection is closed; calls that wait for a model lift it. */
-export const idleTimeoutSecondsDefault = 30;
+const idleTimeoutSecondsDefault = 30;
 /** Beyond any body that a route takes; a larger one is cut off by the server itself with 413. */
 const bodyBytesMax = 64 * 1024 * 1024;
 /** How long calls in flight may go on once the service is told to stop, in milliseconds. */
