@@ -29,6 +29,8 @@ export interface Operation {
   summary: string;
   description?: string;
   operationId: string;
+  /** Which of the document's schemes opens it; none for what is open to everybody. */
+  security?: Record<string, never[]>[];
   parameters?: Parameter[];
   requestBody?: { required: boolean; content: Record<string, Media> };
   responses: Record<string, { description: string; headers?: object; content?: Record<string, Media> }>;
@@ -43,6 +45,7 @@ export interface OpenApiDocument {
   info: { title: string; version: string; description: string };
   servers: { url: string }[];
   tags: { name: string; description: string }[];
+  components: { securitySchemes: Record<string, object> };
   paths: Record<string, PathItem>;
 }
 
@@ -62,6 +65,17 @@ const tags = [
   { name: "oidc", description: "Login with an OpenID provider · 单点登录" },
   { name: "v1", description: "What app keys open, in OpenAI's shape · OpenAI 兼容接口" },
 ];
+
+/** How to show who is calling. */
+const securitySchemes = {
+  key: { type: "http", scheme: "bearer", description: "an app key, for `/v1` · 应用密钥" },
+  login: {
+    type: "http",
+    scheme: "bearer",
+    bearerFormat: "JWT",
+    description: "`access_token` of `POST /auth/login`; not needed with `--dev` · 登录令牌",
+  },
+};
 
 const description = `\
 Every call but \`/healthz\` and \`/readyz\` answers HTTP 200 with \`{ code, message, data }\`; the outcome is in \`code\`. \
@@ -144,12 +158,13 @@ function tidyBody({ content }: NonNullable<Operation["requestBody"]>): Pick<Oper
 }
 
 function tidyOperation(raw: RawOperation): Operation {
-  const { tags, summary, description, operationId, parameters = [], requestBody, responses } = raw;
+  const { tags, summary, description, operationId, security, parameters = [], requestBody, responses } = raw;
   return {
     tags,
     summary,
     ...(description !== undefined && { description }),
     operationId,
+    ...(security && { security }),
     ...(parameters.length > 0 && { parameters: parameters.map(tidyParameter) }),
     ...(requestBody && tidyBody(requestBody)),
     responses: mapValues(responses, ({ content, ...rest }) => ({
@@ -176,6 +191,7 @@ export async function openApiDocument(routes: AnyElysia): Promise<OpenApiDocumen
     info: { title: name, version, description },
     servers: [{ url: "/" }],
     tags,
+    components: { securitySchemes },
     paths: Object.fromEntries(tidied.sort(([a], [b]) => (a < b ? -1 : 1))),
   };
 }

@@ -60,6 +60,7 @@ const LoginContract = {
   ),
   detail: envelopeDoc({
     operationId: "login",
+    open: true,
     tag: "auth",
     summary: "Log in by e-mail and password",
     description: "From the fifth attempt in a row each has to wait, up to 30 seconds.",
@@ -74,6 +75,7 @@ const RefreshContract = {
   body: refreshBody,
   detail: envelopeDoc({
     operationId: "refresh",
+    open: true,
     tag: "auth",
     summary: "Exchange a refresh token for a new pair",
     description: "A refresh token is good for one exchange; a second one ends the whole session.",
@@ -88,6 +90,7 @@ const LogoutContract = {
   body: refreshBody,
   detail: envelopeDoc({
     operationId: "logout",
+    open: true,
     tag: "auth",
     summary: "End the session",
     data: Type.Object({}),
@@ -113,6 +116,7 @@ const SetupContract = {
   ),
   detail: envelopeDoc({
     operationId: "setUp",
+    open: true,
     tag: "auth",
     summary: "Make the first owner",
     data: Account,

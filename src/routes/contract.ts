@@ -138,6 +138,8 @@ export interface EnvelopeDoc {
   example: { message: string; data: unknown };
   /** Which other codes this route answers. */
   errors: readonly Exclude<Code, "SUCCESS">[];
+  /** Needs nobody to be logged in. */
+  open?: true;
   /** `data` of a VALIDATE_ERROR of this route: fields with what is wrong with them. */
   invalid?: Readonly<Record<string, readonly string[]>>;
   /** The events, where the route can also answer as a stream. */
@@ -156,6 +158,7 @@ export function envelopeDoc(doc: EnvelopeDoc) {
     operationId,
     tags: [tag],
     summary,
+    security: doc.open ? [] : [{ login: [] }],
     ...(description === undefined ? {} : { description }),
     responses: {
       200: {

@@ -8,6 +8,7 @@ import { scoped } from "./scope.ts";
 const PingContract = {
   detail: envelopeDoc({
     operationId: "ping",
+    open: true,
     tag: "health",
     summary: "Whether the service works, its database included",
     data: Type.Object({}),

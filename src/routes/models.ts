@@ -33,6 +33,7 @@ const unauthorized = {
 const ListModelsContract = {
   detail: {
     operationId: "listModels",
+    security: [{ key: [] }],
     tags: ["v1"],
     summary: "List what this key may call",
     responses: {
@@ -59,6 +60,7 @@ const GetModelContract = {
   }),
   detail: {
     operationId: "getModel",
+    security: [{ key: [] }],
     tags: ["v1"],
     summary: "Get one model that this key may call",
     responses: {
