@@ -64,3 +64,7 @@ export function networkOf(address: string): string {
     .map((group) => Number.parseInt(group, 16).toString(16))
     .join(":")}:${fourth.toString(16)}::/56`;
 }
+
+/** Where a service listens, as a URL: an IPv6 address stands in brackets there. */
+export const httpUrl = (host: string, port: number | undefined): string =>
+  `http://${host.includes(":") ? `[${host}]` : host}:${port}`;

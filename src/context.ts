@@ -1,4 +1,4 @@
-import { addressRanges } from "./address.ts";
+import { addressRanges, httpUrl } from "./address.ts";
 import type { App } from "./app.ts";
 import { type AppNeeds, createApp } from "./app.ts";
 import { watchAccess } from "./auth/access-cache.ts";
@@ -45,10 +45,6 @@ export interface Context extends AsyncDisposable {
 
 /** How often what is of no more use is removed, in milliseconds. */
 const pruneMs = 3600_000;
-
-/** Where the service listens, as a browser on this machine reaches it. */
-const listeningUrl = ({ host, port }: Config): string =>
-  `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 
 /** What is remembered of a login, and which changes end it. */
 const knownSession = (sessions: Pick<SessionService, "find">) => async (id: Uuid) => {
@@ -108,7 +104,7 @@ export async function createContext(
     clock,
     log,
   });
-  const origin = config.publicUrl ?? listeningUrl(config);
+  const origin = config.publicUrl ?? httpUrl(config.host, config.port);
 
   const audit = createAuditService({ sql, clock, keyring });
   const passwords = createPasswords();

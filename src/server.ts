@@ -1,3 +1,4 @@
+import { httpUrl } from "./address.ts";
 import type { App } from "./app.ts";
 import type { Drain } from "./drain.ts";
 import { StartupError } from "./errors/startup.ts";
@@ -34,7 +35,7 @@ export function startServer(
 ): Server {
   const server = listen(app, { host, port, idleTimeoutSeconds });
   return {
-    url: `http://${host.includes(":") ? `[${host}]` : host}:${server.port}`,
+    url: httpUrl(host, server.port),
     async stop() {
       drain.begin();
       const limit = Date.now() + drainMs;

@@ -27,9 +27,9 @@ import type { Db } from "../sql/db.ts";
 import { findIdentity, insertIdentity } from "../sql/oidc.ts";
 import { endSessions } from "../sql/session.ts";
 import { deleteSetupTokens, insertSetupToken, takeSetupToken } from "../sql/setup-token.ts";
-import type { Page } from "./app.ts";
 import type { AuditService } from "./audit.ts";
 import type { IdentityOutcome, VerifiedIdentity } from "./oidc-identity.ts";
+import { type Page, pageOf } from "./page.ts";
 
 export type { Account } from "../sql/account.ts";
 
@@ -133,8 +133,7 @@ export function createAccountService({ sql, clock, passwords, hash, audit }: Acc
     /** A page of all accounts, newest first. */
     async list({ before, limit }: { before?: Uuid; limit: number }): Promise<Page<Account>> {
       const rows = await listAccount(sql, { ...(before && { before }), limit: limit + 1 });
-      const items = rows.slice(0, limit);
-      return { items, nextCursor: rows.length > items.length ? (items.at(-1)?.id ?? null) : null };
+      return pageOf(rows, limit);
     },
 
     /** The account with this id. @throws {NotFoundError} none. */

@@ -15,8 +15,9 @@ import {
   touchAppKeys,
 } from "../sql/app-key.ts";
 import type { Db } from "../sql/db.ts";
-import { type Page, requireApp } from "./app.ts";
+import { requireApp } from "./app.ts";
 import type { AuditService } from "./audit.ts";
+import { type Page, pageOf } from "./page.ts";
 
 export type { AppKey } from "../sql/app-key.ts";
 
@@ -107,8 +108,7 @@ export function createAppKeyService({ sql, clock, hash, audit }: AppKeyServiceOp
     ): Promise<Page<AppKey>> {
       await requireApp(sql, { principal, id: appId, need: "read" });
       const rows = await listAppKey(sql, { appId, ...(before && { before }), limit: limit + 1 });
-      const items = rows.slice(0, limit);
-      return { items, nextCursor: rows.length > items.length ? (items.at(-1)?.id ?? null) : null };
+      return pageOf(rows, limit);
     },
 
     /**

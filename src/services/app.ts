@@ -18,17 +18,12 @@ import {
 import { revokeAppKeys } from "../sql/app-key.ts";
 import type { Db } from "../sql/db.ts";
 import type { AuditService } from "./audit.ts";
+import { type Page, pageOf } from "./page.ts";
 
 export type { App, AppChange, AppStatus } from "../sql/app.ts";
 
 /** What a new app is unless the caller says otherwise. */
 const newApp = { name: "bot", icon: "", description: "A simple bot", status: "", config: {} } as const;
-
-/** A page of a list; `nextCursor` is `null` on the last one. */
-export interface Page<T> {
-  items: T[];
-  nextCursor: string | null;
-}
 
 /** What somebody wants to do with an app: look at it, change it and its keys, or decide who else may and delete it. */
 export type AppNeed = "read" | "change" | "manage";
@@ -95,8 +90,7 @@ export function createAppService({ sql, clock, audit }: { sql: Sql; clock: Clock
     /** A page of the apps that `principal` may see, newest first. */
     async list(principal: Principal, filter: Omit<AppFilter, "viewer">): Promise<Page<App>> {
       const apps = await listApp(sql, { ...filter, viewer: principal, limit: filter.limit + 1 });
-      const items = apps.slice(0, filter.limit);
-      return { items, nextCursor: apps.length > items.length ? (items.at(-1)?.id ?? null) : null };
+      return pageOf(apps, filter.limit);
     },
 
     /** Changes the given fields and no others. @throws as {@link requireApp}. */

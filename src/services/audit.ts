@@ -14,8 +14,8 @@ import {
   updateAuditHead,
 } from "../sql/audit.ts";
 import type { Db } from "../sql/db.ts";
-import type { Page } from "./app.ts";
 import { hashEntry, maskChange, type SubjectKind, storedId, storedText } from "./audit-entry.ts";
+import { type Page, pageOf } from "./page.ts";
 
 export type { Audit, AuditFilter } from "../sql/audit.ts";
 export type { SubjectKind } from "./audit-entry.ts";
@@ -105,8 +105,7 @@ export function createAuditService({ sql, clock, keyring }: AuditServiceOptions)
         ...(subjectId !== undefined && { subjectId: storedId(subjectId) }),
         limit: limit + 1,
       });
-      const items = entries.slice(0, limit);
-      return { items, nextCursor: entries.length > items.length ? (items.at(-1)?.id ?? null) : null };
+      return pageOf(entries, limit);
     },
 
     /**
