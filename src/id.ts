@@ -10,3 +10,6 @@ export const isUuid = (text: string): text is Uuid =>
 
 /** Whether `text` is a UUID of version 7, as all that {@link newId} makes are. */
 export const isId = (text: string): text is Uuid => isUuid(text) && text[14] === "7";
+
+/** The UUID that names nothing (RFC 9562, section 5.9), for what has no app or key. */
+export const nilUuid: Uuid = "00000000-0000-0000-0000-000000000000";

@@ -2,10 +2,10 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "no
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { StartupError } from "../errors/startup.ts";
+import { exclusive, type FileLock, shared, tryExclusive } from "../file-lock.ts";
 import type { Log } from "../log.ts";
 import { type ArchiveHeader, readArchive, readHeader, unpack } from "./embedded-archive.ts";
 import { type EmbeddedPlace, hasCluster, openPlace } from "./embedded-place.ts";
-import { exclusive, type FileLock, shared, tryExclusive } from "./file-lock.ts";
 import { folderError } from "./folder-error.ts";
 import { ensurePostmaster, isPostmaster, type Postmaster, stopPostmaster, trimLog } from "./postmaster.ts";
 

@@ -14,8 +14,11 @@ export interface DatabaseHealth extends AsyncDisposable {
    * The same service of async methods, each ending with {@link FailError} as soon as the database is found to be
    * away, instead of waiting for it. What was already sent to the database may still take effect there.
    */
-  guard<S extends object>(service: S): S;
+  guard: Guard;
 }
+
+/** Makes the methods of a service end with {@link FailError} while the database is away. */
+export type Guard = <S extends object>(service: S) => S;
 
 type Method = (...args: unknown[]) => Promise<unknown>;
 

@@ -2,12 +2,12 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { exclusive, tryExclusive, tryShared } from "../../src/database/file-lock.ts";
+import { exclusive, tryExclusive, tryShared } from "../src/file-lock.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "llmops-lock-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const lockModule = join(import.meta.dir, "../../src/database/file-lock.ts");
+const lockModule = join(import.meta.dir, "../src/file-lock.ts");
 
 /** Another process that takes the lock, starts a child of its own, prints the child's pid, and waits to be killed. */
 async function holder(path: string, take: "tryExclusive" | "tryShared") {
