@@ -1,11 +1,13 @@
 import { chmod, chown, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { systemClock } from "../../src/clock.ts";
 import { embeddedPostgresArchive } from "../../src/database/archive.ts";
 import { startEmbedded } from "../../src/database/embedded.ts";
 import { createMigrations } from "../../src/database/migrations.ts";
 import { createPool, type Sql } from "../../src/database/pool.ts";
 import { silentLog } from "../../src/log.ts";
+import { createPartitionService } from "../../src/services/partition.ts";
 
 /** One server for the whole run: TEST_DATABASE_URL, or an embedded one that needs not survive a power cut. */
 interface TestServer {
@@ -60,6 +62,11 @@ async function startServer(): Promise<TestServer> {
   await admin.unsafe(`drop database if exists ${template}`);
   await admin.unsafe(`create database ${template} ${place}`);
   await createMigrations({ url: urlOf(template), log: silentLog }).up();
+  // Days do not have to be made for every test anew.
+  const first = createPool(urlOf(template), { size: 1 });
+  const retention = { requestDays: 90, contentDays: 14 };
+  await createPartitionService({ sql: first, clock: systemClock, log: silentLog, retention }).upkeep();
+  await first.end();
   return {
     admin,
     urlOf,

@@ -22,10 +22,17 @@ const ownTables = [
   "installation",
   "login_attempt",
   "migration",
+  "model",
   "oidc",
+  "price",
+  "provider",
   "refresh_token",
+  "request_content_default",
+  "request_default",
   "session",
   "setup_token",
+  "usage",
+  "usage_latency",
 ];
 
 /** What this program brings. */

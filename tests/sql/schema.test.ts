@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
+import { createMigrations } from "../../src/database/migrations.ts";
 import type { Sql } from "../../src/database/pool.ts";
+import { silentLog } from "../../src/log.ts";
 import { createDatabase } from "../harness/database.ts";
 
 /** What the schema was when somebody last looked; UPDATE_SNAPSHOT=1 writes it anew. */
@@ -46,7 +48,8 @@ async function describeSchema(sql: Sql): Promise<string> {
 }
 
 test("is exactly the schema of the snapshot", async () => {
-  await using database = await createDatabase();
+  await using database = await createDatabase({ empty: true });
+  await createMigrations({ url: database.url, log: silentLog }).up();
   const schema = await describeSchema(database.sql);
   if (process.env.UPDATE_SNAPSHOT === "1") await Bun.write(snapshot, schema);
   expect(schema).toBe(await Bun.file(snapshot).text());
