@@ -100,6 +100,12 @@ export class ValidateError extends AppError {
   }
 }
 
+/** A body beyond the limit of `/v1`. */
+export class TooLargeError extends AppError {
+  readonly code = "VALIDATE_ERROR";
+  readonly status = 413;
+}
+
 /** The service itself could not do it: the database is away, or it is stopping. */
 export class FailError extends AppError {
   readonly code = "FAIL";
@@ -123,6 +129,9 @@ export type UpstreamReason =
   | "timeout_first_byte"
   | "timeout_idle"
   | "timeout_total"
+  | "blocked"
+  | "unavailable"
+  | "busy"
   | "draining";
 
 const retryableReasons = new Set<UpstreamReason>([
@@ -134,8 +143,20 @@ const retryableReasons = new Set<UpstreamReason>([
   "timeout_first_byte",
   "timeout_idle",
   "timeout_total",
+  "unavailable",
+  "busy",
   "draining",
 ]);
+
+/** What `/v1` answers, where that is not 504 for a limit and 502 for the rest. */
+const upstreamStatus: Partial<Record<UpstreamReason, number>> = {
+  bad_request: 400,
+  model_not_found: 404,
+  rate_limited: 429,
+  busy: 429,
+  unavailable: 503,
+  draining: 503,
+};
 
 /** A model provider could not be asked, or did not answer as it should. */
 export class UpstreamError extends AppError {
@@ -143,11 +164,25 @@ export class UpstreamError extends AppError {
   readonly status: number;
   readonly reason: UpstreamReason;
   override readonly retryable: boolean;
+  /** What the provider says is wrong with the request, for callers of `/v1`, who sent it; for `bad_request` only. */
+  readonly detail: string | undefined;
 
-  /** `retryAfter` is what the provider asked for, in seconds; `status` what it answered, where it did. */
+  /** `retryAfter` is what the provider asked for, in seconds; `status` what callers of `/v1` are answered. */
   constructor(
     reason: UpstreamReason,
-    { params, retryAfter, cause }: { params?: MessageParams; retryAfter?: number; cause?: unknown } = {},
+    {
+      params,
+      retryAfter,
+      status,
+      detail,
+      cause,
+    }: {
+      params?: MessageParams;
+      retryAfter?: number;
+      status?: number;
+      detail?: string;
+      cause?: unknown;
+    } = {},
   ) {
     const retryable = retryableReasons.has(reason);
     super(`upstream.${reason}`, {
@@ -157,6 +192,7 @@ export class UpstreamError extends AppError {
     });
     this.reason = reason;
     this.retryable = retryable;
-    this.status = reason.startsWith("timeout") ? 504 : reason === "rate_limited" ? 429 : 502;
+    this.detail = detail;
+    this.status = status ?? upstreamStatus[reason] ?? (reason.startsWith("timeout") ? 504 : 502);
   }
 }

@@ -1,12 +1,10 @@
 import { t } from "../i18n/messages.ts";
-import { AppError } from "./app-error.ts";
+import { AppError, UpstreamError, ValidateError } from "./app-error.ts";
 import type { RenderOptions } from "./envelope.ts";
 
 /** OpenAI's `type` by HTTP status. */
 const types: Readonly<Record<number, string>> = {
-  401: "invalid_request_error",
   403: "permission_error",
-  404: "invalid_request_error",
   429: "rate_limit_error",
 };
 
@@ -14,25 +12,67 @@ const types: Readonly<Record<number, string>> = {
 const codes: Readonly<Record<string, string>> = {
   "key.bad": "invalid_api_key",
   "model.not_found": "model_not_found",
+  "upstream.model_not_found": "model_not_found",
+  "upstream.rate_limited": "rate_limit_exceeded",
+  "upstream.bad_request": "invalid_request",
 };
 
-/**
- * An error as OpenAI's clients understand it, with its real HTTP status. In English: these clients print it to
- * developers, and it is what the wire speaks. An unknown error says no more than its request id.
- */
-export function openAiErrorResponse(error: unknown, { requestId }: RenderOptions): Response {
-  const known = error instanceof AppError ? error : undefined;
-  const status = known?.status ?? 500;
-  const message = known ? t("en", known.key, known.params) : t("en", "internal.failed", { requestId });
-  return Response.json(
-    {
-      error: {
-        message,
-        type: types[status] ?? (status >= 500 ? "server_error" : "invalid_request_error"),
-        param: null,
-        code: known ? (codes[known.key] ?? null) : null,
-      },
-    },
-    { status, headers: { "cache-control": "no-store" } },
-  );
+/** What an error says to a caller of `/v1`, in whatever dialect. */
+export interface PublicError {
+  status: number;
+  /** In English: these clients print it to developers, and it is what the wire speaks. */
+  message: string;
+  code: string | null;
+  /** The member of the body that is wrong. */
+  param: string | null;
+  headers: Record<string, string>;
 }
+
+const codeOf = (error: AppError): string | null =>
+  codes[error.key] ?? (error instanceof UpstreamError ? `upstream_${error.reason}` : null);
+
+/** The public side of an error. One that nobody foresaw says no more than its request id. */
+export function publicError(error: unknown, { requestId }: Pick<RenderOptions, "requestId">): PublicError {
+  const headers: Record<string, string> = { "cache-control": "no-store" };
+  if (!(error instanceof AppError)) {
+    return {
+      status: 500,
+      message: t("en", "internal.failed", { requestId }),
+      code: null,
+      param: null,
+      headers,
+    };
+  }
+  const after = error.data.retry_after;
+  if (typeof after === "number") headers["retry-after"] = String(after);
+  const { status } = error;
+  if (error instanceof ValidateError) {
+    const [[param, problems] = [null, []]] = Object.entries(error.problems);
+    const said = problems.map(({ key, params }) => t("en", key, params)).join("; ");
+    return { status, message: `${param} ${said}`, code: "invalid_request", param, headers };
+  }
+  const detail = error instanceof UpstreamError && error.detail ? `: ${error.detail}` : "";
+  return {
+    status,
+    message: t("en", error.key, error.params) + detail,
+    code: codeOf(error),
+    param: null,
+    headers,
+  };
+}
+
+const bodyOf = (error: unknown, options: RenderOptions) => {
+  const { status, message, code, param, headers } = publicError(error, options);
+  const type = types[status] ?? (status >= 500 ? "server_error" : "invalid_request_error");
+  return { status, headers, body: { error: { message, type, param, code } } };
+};
+
+/** An error as OpenAI's clients understand it, with its real HTTP status. */
+export function openAiErrorResponse(error: unknown, options: RenderOptions): Response {
+  const { status, headers, body } = bodyOf(error, options);
+  return Response.json(body, { status, headers });
+}
+
+/** The same within a stream that has begun. */
+export const openAiErrorEvent = (error: unknown, options: RenderOptions): string =>
+  `data: ${JSON.stringify(bodyOf(error, options).body)}\n\n`;

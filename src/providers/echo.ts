@@ -1,4 +1,5 @@
-import type { CallOptions, ChatRequest, Provider, Usage } from "./provider.ts";
+import { isObject, type Json, listOr } from "./json.ts";
+import type { UpstreamAnswer } from "./transport.ts";
 
 /** The only model of the echo provider, by which a caller asks for it. */
 export const echoModel = "echo";
@@ -17,54 +18,71 @@ const announce = (text: string) =>
     ? `[echo] 这是离线回显,没有调用任何模型。你说:${text}`
     : `[echo] This is an offline echo; no model was called. You said: ${text}`;
 
+/** The text of a message, whether it is one or a list of parts. */
+const textOf = (content: unknown): string =>
+  typeof content === "string"
+    ? content
+    : listOr(content)
+        .map((part) => (isObject(part) && typeof part.text === "string" ? part.text : ""))
+        .join("");
+
 /** The caller's limit on the answer in tokens, under either of its two names; none where it is not a positive integer. */
-const limitOf = ({ max_completion_tokens, max_tokens }: ChatRequest["parameters"]) => {
+const limitOf = ({ max_completion_tokens, max_tokens }: Json) => {
   const limit = max_completion_tokens ?? max_tokens;
   return Number.isSafeInteger(limit) && Number(limit) > 0 ? Number(limit) : Number.POSITIVE_INFINITY;
 };
 
 /** The whole echo, cut to pieces. */
-const echoOf = ({ messages, parameters }: ChatRequest) => {
-  const said = messages.findLast(({ role }) => role === "user")?.content ?? "";
+const echoOf = (request: Json) => {
+  const messages = listOr(request.messages).filter(isObject);
+  const said = textOf(messages.findLast(({ role }) => role === "user")?.content ?? "");
   const all = tokensOf(announce(said));
-  const tokens = all.slice(0, limitOf(parameters));
+  const tokens = all.slice(0, limitOf(request));
   const pieces = Array.from({ length: Math.ceil(tokens.length / tokensPerPiece) }, (_, index) =>
     tokens.slice(index * tokensPerPiece, (index + 1) * tokensPerPiece).join(""),
   );
-  const promptTokens = messages.reduce((sum, { content }) => sum + tokensOf(content).length, 0);
-  const usage: Usage = {
-    promptTokens,
-    completionTokens: tokens.length,
-    totalTokens: promptTokens + tokens.length,
-    cachedTokens: 0,
+  const promptTokens = messages.reduce((sum, { content }) => sum + tokensOf(textOf(content)).length, 0);
+  const usage = {
+    prompt_tokens: promptTokens,
+    completion_tokens: tokens.length,
+    total_tokens: promptTokens + tokens.length,
   };
-  const finishReason = tokens.length < all.length ? "length" : "stop";
-  return { pieces, end: { model: echoModel, finishReason, usage } };
+  return { pieces, usage, finishReason: tokens.length < all.length ? "length" : "stop" };
 };
 
+const encoder = new TextEncoder();
+
 /**
- * Creates a provider that answers offline and always the same: it says that it is an echo (in Chinese where the
- * question holds a Chinese character, else in English), then repeats the last user message. The prompt's tokens are
- * those of all messages' contents, with nothing added per message; `max_tokens` cuts the answer.
+ * The echo's answer to a chat completion, in OpenAI's dialect, offline and always the same: it says that it is an echo (in
+ * Chinese where the question holds a Chinese character, else in English), then repeats the last user message. The prompt's
+ * tokens are those of all messages' contents, with nothing added per message; `max_tokens` cuts the answer.
  */
-export const createEchoProvider = (): Provider => ({
-  name: "echo",
-  complete: async (request: ChatRequest, { signal }: CallOptions) => {
-    signal.throwIfAborted();
-    const { pieces, end } = echoOf(request);
-    return { ...end, content: pieces.join("") };
-  },
-  stream: async function* (request: ChatRequest, { signal }: CallOptions) {
-    const { pieces, end } = echoOf(request);
-    for (const content of pieces) {
-      signal.throwIfAborted();
-      yield { type: "delta", content };
-    }
-    signal.throwIfAborted();
-    yield { type: "done", ...end };
-  },
-  listModels: async ({ signal }: CallOptions) => {
-    signal.throwIfAborted();
-    return [echoModel];
-  },
-});
+export function askEcho(request: Json, now: Date): UpstreamAnswer {
+  const { pieces, usage, finishReason } = echoOf(request);
+  const head = { id: "echo", created: Math.floor(now.getTime() / 1000), model: echoModel };
+  const answer = (type: string, texts: readonly string[]): UpstreamAnswer => {
+    const waiting = texts.map((text) => encoder.encode(text));
+    return {
+      status: 200,
+      headers: new Headers({ "content-type": type }),
+      bytes: async () => Buffer.concat(waiting.splice(0)),
+      read: async () => waiting.shift(),
+    };
+  };
+  if (request.stream !== true) {
+    const message = { role: "assistant", content: pieces.join("") };
+    const choices = [{ index: 0, message, finish_reason: finishReason }];
+    return answer("application/json", [
+      JSON.stringify({ ...head, object: "chat.completion", choices, usage }),
+    ]);
+  }
+  const chunk = (rest: object) =>
+    `data: ${JSON.stringify({ ...head, object: "chat.completion.chunk", ...rest })}\n\n`;
+  const choice = (delta: object, reason: string | null) => [{ index: 0, delta, finish_reason: reason }];
+  return answer("text/event-stream", [
+    ...pieces.map((content) => chunk({ choices: choice({ content }, null) })),
+    chunk({ choices: choice({}, finishReason) }),
+    chunk({ choices: [], usage }),
+    "data: [DONE]\n\n",
+  ]);
+}

@@ -1,0 +1,163 @@
+import { createTextBudget } from "./answer-text.ts";
+import { countOr, isCount, isObject, type Json, listOr, objectOr, textOr } from "./json.ts";
+import type { AnswerReader, AnswerState, TokenUsage } from "./usage.ts";
+
+/**
+ * Usage as a provider reports it, or `undefined` where it is missing or makes no sense. Cached tokens are looked for
+ * where OpenAI and Qwen (`prompt_tokens_details`), Moonshot (`cached_tokens`) and DeepSeek (`prompt_cache_hit_tokens`)
+ * put them. Embeddings have no completion.
+ */
+export function chatUsage(value: unknown): TokenUsage | undefined {
+  if (!isObject(value)) return undefined;
+  const { prompt_tokens: promptTokens, completion_tokens: completionTokens = 0 } = value;
+  if (!isCount(promptTokens) || !isCount(completionTokens)) return undefined;
+  const input = objectOr(value.prompt_tokens_details);
+  const cached = [input.cached_tokens, value.cached_tokens, value.prompt_cache_hit_tokens].find(isCount) ?? 0;
+  const cachedTokens = Math.min(cached, promptTokens);
+  const written = countOr(input.cache_creation_tokens ?? input.cache_write_tokens);
+  const reasoning = countOr(objectOr(value.completion_tokens_details).reasoning_tokens);
+  return {
+    promptTokens,
+    cachedTokens,
+    cacheWriteTokens: Math.min(written, promptTokens - cachedTokens),
+    completionTokens,
+    reasoningTokens: Math.min(reasoning, completionTokens),
+  };
+}
+
+/** A tool's call as it is put together. */
+interface ToolCall {
+  id: string | undefined;
+  name: string | undefined;
+  arguments: string;
+}
+
+/** One of the answer's choices as it is put together. */
+interface Choice {
+  index: number;
+  texts: Map<string, string>;
+  tools: Map<number, ToolCall>;
+  finishReason: string | undefined;
+}
+
+/** Texts of a message that are the model's own writing. */
+const texts = ["content", "reasoning_content", "reasoning", "refusal"] as const;
+
+/** The text of a provider's `error`, which is an object with a message or anything else; at most 500 characters. */
+export const describeError = (error: unknown): string =>
+  String(isObject(error) && typeof error.message === "string" ? error.message : JSON.stringify(error)).slice(
+    0,
+    500,
+  );
+
+/** Watches a chat completion of OpenAI's dialect, or embeddings. */
+export function createChatReader(): AnswerReader {
+  const state: AnswerState = {
+    model: undefined,
+    finishReason: undefined,
+    usage: undefined,
+    outputBytes: 0,
+    error: undefined,
+    ended: false,
+  };
+  const budget = createTextBudget();
+  const choices = new Map<number, Choice>();
+
+  const choiceOf = (index: number): Choice => {
+    let choice = choices.get(index);
+    if (!choice) {
+      choice = { index, texts: new Map(), tools: new Map(), finishReason: undefined };
+      choices.set(index, choice);
+    }
+    return choice;
+  };
+
+  const readTools = (choice: Choice, calls: unknown) => {
+    for (const [place, call] of listOr(calls).entries()) {
+      if (!isObject(call)) continue;
+      const index = isCount(call.index) ? call.index : place;
+      const known = choice.tools.get(index) ?? { id: undefined, name: undefined, arguments: "" };
+      const { name, arguments: text } = objectOr(call.function);
+      known.id = textOr(call.id) ?? known.id;
+      known.name = textOr(name) ?? known.name;
+      if (typeof text === "string") known.arguments += budget.take(text);
+      choice.tools.set(index, known);
+    }
+  };
+
+  const readChoice = (item: Json, place: number) => {
+    const choice = choiceOf(isCount(item.index) ? item.index : place);
+    const message = objectOr(item.delta ?? item.message);
+    for (const field of texts) {
+      const text = message[field];
+      if (typeof text !== "string" || text === "") continue;
+      choice.texts.set(field, (choice.texts.get(field) ?? "") + budget.take(text));
+    }
+    if (message.tool_calls) readTools(choice, message.tool_calls);
+    if (message.function_call) readTools(choice, [{ index: 0, function: message.function_call }]);
+    const reason = textOr(item.finish_reason);
+    if (reason === undefined) return;
+    choice.finishReason = reason;
+    if (choice.index === 0 || state.finishReason === undefined) state.finishReason = reason;
+    state.ended = true;
+  };
+
+  /** Returns whether there is usage. */
+  const read = (body: unknown): boolean => {
+    if (!isObject(body)) return false;
+    if (body.error) {
+      state.error = describeError(body.error);
+      return false;
+    }
+    state.model ??= textOr(body.model);
+    const list = listOr(body.choices);
+    let usage = chatUsage(body.usage);
+    for (const [place, item] of list.entries()) {
+      if (!isObject(item)) continue;
+      readChoice(item, place);
+      usage ??= chatUsage(item.usage);
+    }
+    if (usage) state.usage = usage;
+    state.outputBytes = budget.bytes;
+    return usage !== undefined;
+  };
+
+  const messageOf = ({ texts: written, tools }: Choice) => ({
+    role: "assistant",
+    content: written.get("content") ?? null,
+    ...Object.fromEntries([...written].filter(([field]) => field !== "content")),
+    ...(tools.size > 0 && {
+      tool_calls: [...tools.values()].map(({ id, name, arguments: text }) => ({
+        id,
+        type: "function",
+        function: { name, arguments: text },
+      })),
+    }),
+  });
+
+  return {
+    state,
+    whole(body) {
+      read(body);
+      state.ended = state.error === undefined;
+    },
+    event(data) {
+      if (data === "[DONE]") {
+        state.ended = true;
+        return false;
+      }
+      const usage = read(data);
+      return usage && isObject(data) && listOr(data.choices).length === 0;
+    },
+    content: () => ({
+      text: JSON.stringify({
+        choices: [...choices.values()].map((choice) => ({
+          index: choice.index,
+          message: messageOf(choice),
+          finish_reason: choice.finishReason ?? null,
+        })),
+      }),
+      truncated: budget.truncated,
+    }),
+  };
+}

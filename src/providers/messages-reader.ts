@@ -1,0 +1,131 @@
+import { createTextBudget } from "./answer-text.ts";
+import { describeError } from "./chat-reader.ts";
+import { countOr, isCount, isObject, type Json, listOr, objectOr, textOr } from "./json.ts";
+import type { AnswerReader, AnswerState, TokenUsage } from "./usage.ts";
+
+/**
+ * Usage as Anthropic reports it. There, what was read from the cache or written to it is no part of `input_tokens`; here
+ * it is part of the prompt, as everywhere else. `before` is what an earlier event of the same answer said: later ones
+ * leave out what has not changed.
+ */
+export function messagesUsage(value: unknown, before?: TokenUsage): TokenUsage | undefined {
+  if (!isObject(value)) return before;
+  const { input_tokens: input, output_tokens: output } = value;
+  if (!isCount(input) && !isCount(output)) return before;
+  const cachedTokens = isCount(value.cache_read_input_tokens)
+    ? value.cache_read_input_tokens
+    : (before?.cachedTokens ?? 0);
+  const cacheWriteTokens = isCount(value.cache_creation_input_tokens)
+    ? value.cache_creation_input_tokens
+    : (before?.cacheWriteTokens ?? 0);
+  const fresh = before ? before.promptTokens - before.cachedTokens - before.cacheWriteTokens : 0;
+  return {
+    promptTokens: (isCount(input) ? input : fresh) + cachedTokens + cacheWriteTokens,
+    cachedTokens,
+    cacheWriteTokens,
+    completionTokens: isCount(output) ? output : (before?.completionTokens ?? 0),
+    reasoningTokens: countOr(objectOr(value.output_tokens_details).thinking_tokens),
+  };
+}
+
+/** A block of the answer as it is put together: its fields, with the texts that grow. */
+type Block = Record<string, unknown>;
+
+/** The fields of a block that are the model's own writing, by the kind of delta that makes them grow. */
+const growing: Readonly<Record<string, { from: string; to: string }>> = {
+  text_delta: { from: "text", to: "text" },
+  thinking_delta: { from: "thinking", to: "thinking" },
+  signature_delta: { from: "signature", to: "signature" },
+  input_json_delta: { from: "partial_json", to: "partial_json" },
+};
+
+/** Watches an answer of Anthropic's dialect. */
+export function createMessagesReader(): AnswerReader {
+  const state: AnswerState = {
+    model: undefined,
+    finishReason: undefined,
+    usage: undefined,
+    outputBytes: 0,
+    error: undefined,
+    ended: false,
+  };
+  const budget = createTextBudget();
+  const blocks = new Map<number, Block>();
+
+  const readMessage = (message: Json) => {
+    state.model ??= textOr(message.model);
+    state.usage = messagesUsage(message.usage, state.usage);
+    state.finishReason = textOr(message.stop_reason) ?? state.finishReason;
+    for (const [index, block] of listOr(message.content).entries())
+      if (isObject(block)) readBlock(index, block);
+  };
+
+  const readBlock = (index: number, block: Json) => {
+    const kept: Block = { ...block };
+    for (const field of ["text", "thinking"]) {
+      const text = block[field];
+      if (typeof text === "string") kept[field] = budget.take(text);
+    }
+    if (isObject(block.input) && Object.keys(block.input).length > 0)
+      budget.take(JSON.stringify(block.input));
+    blocks.set(index, kept);
+  };
+
+  const readDelta = (index: number, delta: Json) => {
+    const { from, to } = growing[String(delta.type)] ?? {};
+    const block = blocks.get(index);
+    if (!from || !to || !block || typeof delta[from] !== "string") return;
+    block[to] = String(block[to] ?? "") + budget.take(delta[from]);
+  };
+
+  const events: Readonly<Record<string, (data: Json) => void>> = {
+    message_start: ({ message }) => readMessage(objectOr(message)),
+    content_block_start: ({ index, content_block: block }) => readBlock(countOr(index), objectOr(block)),
+    content_block_delta: ({ index, delta }) => readDelta(countOr(index), objectOr(delta)),
+    message_delta: ({ delta, usage }) => {
+      state.finishReason = textOr(objectOr(delta).stop_reason) ?? state.finishReason;
+      state.usage = messagesUsage(usage, state.usage);
+      if (state.finishReason !== undefined) state.ended = true;
+    },
+    message_stop: () => {
+      state.ended = true;
+    },
+    error: ({ error }) => {
+      state.error = describeError(error);
+    },
+  };
+
+  const finished = ({ partial_json: json, ...block }: Block): Block => {
+    if (typeof json !== "string") return block;
+    try {
+      return { ...block, input: JSON.parse(json) };
+    } catch {
+      return { ...block, partial_json: json };
+    }
+  };
+
+  return {
+    state,
+    whole(body) {
+      if (!isObject(body)) return;
+      if (body.type === "error" || body.error) state.error = describeError(body.error);
+      else readMessage(body);
+      state.outputBytes = budget.bytes;
+      state.ended = state.error === undefined;
+    },
+    event(data, name) {
+      if (!isObject(data)) return false;
+      events[String(data.type ?? name)]?.(data);
+      state.outputBytes = budget.bytes;
+      return false;
+    },
+    content: () => ({
+      text: JSON.stringify({
+        role: "assistant",
+        content: [...blocks.values()].map(finished),
+        stop_reason: state.finishReason ?? null,
+      }),
+      truncated: budget.truncated,
+    }),
+  };
+}

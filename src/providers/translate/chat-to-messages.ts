@@ -1,0 +1,151 @@
+import { ValidateError } from "../../errors/app-error.ts";
+import { isObject, type Json, listOr, objectOr, textOr } from "../json.ts";
+import { toolInput } from "./answer.ts";
+
+type Block = Record<string, unknown>;
+
+/** How much Anthropic's models may think for each of OpenAI's efforts, in tokens; 1024 is the least that is accepted. */
+const thinkingBudgets: Readonly<Record<string, number>> = {
+  minimal: 1024,
+  low: 1024,
+  medium: 4096,
+  high: 16_384,
+};
+
+/** Parameters of OpenAI's that change the answer and have no counterpart: to leave them out in silence would be a lie. */
+const unsupported = ["logprobs", "top_logprobs", "logit_bias", "functions", "audio"] as const;
+
+const unsupportedError = (field: string) => new ValidateError({ [field]: [{ key: "validate.unsupported" }] });
+
+/** A content that is a text or a list of parts, as blocks. */
+function blocksOf(content: unknown): Block[] {
+  if (typeof content === "string") return content === "" ? [] : [{ type: "text", text: content }];
+  return listOr(content).filter(isObject).map(blockOf);
+}
+
+function blockOf(part: Json): Block {
+  if (part.type === "text") {
+    return {
+      type: "text",
+      text: part.text,
+      ...(part.cache_control ? { cache_control: part.cache_control } : {}),
+    };
+  }
+  if (part.type === "refusal") return { type: "text", text: part.refusal };
+  if (part.type === "image_url") {
+    const url = textOr(objectOr(part.image_url).url) ?? textOr(part.image_url) ?? "";
+    const [, mediaType, data] = /^data:([^;,]+);base64,(.*)$/s.exec(url) ?? [];
+    return {
+      type: "image",
+      source: data ? { type: "base64", media_type: mediaType, data } : { type: "url", url },
+    };
+  }
+  throw unsupportedError("messages");
+}
+
+const toolUses = (message: Json): Block[] =>
+  listOr(message.tool_calls)
+    .filter(isObject)
+    .map(({ id, function: called }) => {
+      const { name, arguments: text } = objectOr(called);
+      return { type: "tool_use", id, name, input: toolInput(text) };
+    });
+
+/** One of OpenAI's messages as a turn; `undefined` for what is no turn. */
+function turnOf(message: Json): { role: "user" | "assistant"; content: Block[] } {
+  if (message.role === "assistant") {
+    return { role: "assistant", content: [...blocksOf(message.content), ...toolUses(message)] };
+  }
+  if (message.role === "tool") {
+    const content = typeof message.content === "string" ? message.content : blocksOf(message.content);
+    return { role: "user", content: [{ type: "tool_result", tool_use_id: message.tool_call_id, content }] };
+  }
+  return { role: "user", content: blocksOf(message.content) };
+}
+
+/** Turns of one side that follow each other become one: the results of tools called at once belong together. */
+function merged(turns: readonly { role: string; content: Block[] }[]) {
+  const result: { role: string; content: Block[] }[] = [];
+  for (const turn of turns) {
+    const last = result.at(-1);
+    if (turn.content.length === 0) continue;
+    if (last?.role === turn.role) last.content.push(...turn.content);
+    else result.push({ role: turn.role, content: [...turn.content] });
+  }
+  return result;
+}
+
+const isSystem = ({ role }: Json) => role === "system" || role === "developer";
+
+const toolOf = (tool: Json): Block => {
+  const { name, description, parameters } = objectOr(tool.function);
+  return {
+    name,
+    ...(description !== undefined && { description }),
+    input_schema: parameters ?? { type: "object", properties: {} },
+  };
+};
+
+function toolChoice(choice: unknown, parallel: unknown): Block | undefined {
+  const serial = parallel === false ? { disable_parallel_tool_use: true } : {};
+  if (isObject(choice)) return { type: "tool", name: objectOr(choice.function).name, ...serial };
+  if (choice === "none") return { type: "none" };
+  if (choice === "required") return { type: "any", ...serial };
+  if (choice === "auto" || parallel === false) return { type: "auto", ...serial };
+  return undefined;
+}
+
+/** How much the model may think: below the longest answer, which includes the thinking. */
+function thinking(effort: unknown, maxTokens: number): Block | undefined {
+  const budget = thinkingBudgets[String(effort)];
+  if (budget === undefined || maxTokens <= 1024) return undefined;
+  return { type: "enabled", budget_tokens: Math.min(budget, maxTokens - 1) };
+}
+
+function formatOf(format: unknown): Block | undefined {
+  const { type, json_schema: schema } = objectOr(format);
+  if (type === undefined || type === "text") return undefined;
+  if (type !== "json_schema") throw unsupportedError("response_format");
+  return { format: { type: "json_schema", schema: objectOr(schema).schema } };
+}
+
+/**
+ * A request of OpenAI's chat completions as one of Anthropic's messages. `maxTokens` limits the answer where the caller
+ * does not: there, the limit is required.
+ * @throws {ValidateError} the caller asks for what cannot be said there: several choices, log probabilities, audio.
+ */
+export function toMessagesRequest(chat: Json, { maxTokens }: { maxTokens: number }): Json {
+  for (const field of unsupported) {
+    const value = chat[field];
+    if (value !== undefined && value !== null && value !== false) throw unsupportedError(field);
+  }
+  if (chat.n !== undefined && chat.n !== null && chat.n !== 1) throw unsupportedError("n");
+  const messages = listOr(chat.messages).filter(isObject);
+  const system = messages.filter(isSystem).flatMap(({ content }) => blocksOf(content));
+  const limit = Number(chat.max_completion_tokens ?? chat.max_tokens ?? maxTokens);
+  const stop = typeof chat.stop === "string" ? [chat.stop] : chat.stop;
+  const tools = listOr(chat.tools).filter(isObject);
+  const choice = tools.length > 0 ? toolChoice(chat.tool_choice, chat.parallel_tool_calls) : undefined;
+  const think = thinking(chat.reasoning_effort, limit);
+  const output = formatOf(chat.response_format);
+  const given = (name: string, value: unknown) =>
+    value === undefined || value === null ? {} : { [name]: value };
+  return {
+    model: chat.model,
+    max_tokens: limit,
+    ...(system.length > 0 && { system }),
+    messages: merged(messages.filter((message) => !isSystem(message)).map(turnOf)),
+    ...given("stop_sequences", stop),
+    // Thinking models take no temperature; elsewhere the scale ends at 1.
+    ...(think
+      ? {}
+      : given("temperature", typeof chat.temperature === "number" ? Math.min(chat.temperature, 1) : null)),
+    ...(think ? {} : given("top_p", chat.top_p)),
+    ...given("thinking", think),
+    ...given("output_config", output),
+    ...(tools.length > 0 && { tools: tools.map(toolOf) }),
+    ...given("tool_choice", choice),
+    ...(typeof chat.user === "string" && { metadata: { user_id: chat.user } }),
+    ...(chat.stream === true && { stream: true }),
+  };
+}
