@@ -1,4 +1,5 @@
 import type { Uuid } from "../id.ts";
+import type { AppConfig } from "./app.ts";
 import type { Db } from "./db.ts";
 
 /** A key that opens `/v1` for one app. Its secret is not kept, only a keyed hash of it. */
@@ -43,7 +44,8 @@ export async function findAppKey(
 export interface UsableAppKey
   extends Pick<AppKey, "id" | "app_id" | "secret_hash" | "models" | "address_ranges" | "expires_at"> {
   account_id: Uuid;
-  app_model: string | null;
+  config: AppConfig;
+  version: number;
 }
 
 /** The living key with this public id, of an app that is in use. Uses the unique index; the secret is not compared here. */
@@ -52,7 +54,7 @@ export async function findUsableAppKey(
   { publicId, at }: { publicId: string; at: Date },
 ): Promise<UsableAppKey | undefined> {
   const [row] = await db<UsableAppKey[]>`
-    select app_key.id, app_id, secret_hash, models, address_ranges, expires_at, account_id, config ->> 'model' as app_model
+    select app_key.id, app_id, secret_hash, models, address_ranges, expires_at, account_id, config, version
     from app_key join app on app.id = app_id
     where public_id = ${publicId} and revoked_at is null and deleted_at is null and status = ''
       and (expires_at is null or expires_at > ${at})`;

@@ -5,8 +5,19 @@ import { type Viewer, visibleTo } from "./visible.ts";
 /** What a person has set for an app: which model answers, told what, with which parameters. */
 export interface AppConfig {
   model?: string;
+  /** Several models to choose from, instead of `model`. */
+  targets?: { model: string; weight?: number }[];
+  routing?: "ordered" | "weighted";
+  /** Further models that the app's keys may call by name. */
+  models?: string[];
   system_prompt?: string;
   parameters?: Record<string, unknown>;
+  /** Parameters that callers may not set. */
+  locked?: string[];
+  /** What is kept of questions and answers; everything without it. */
+  content?: "full" | "redacted" | "none";
+  /** For how long an answer serves the same question again; not at all without it. */
+  cache?: { ttl_seconds: number };
 }
 
 /** `''` is in use; a disabled app answers nobody, an archived one is out of the way. */
@@ -93,6 +104,14 @@ export async function listApp(db: Db, { viewer, search, status, before, limit }:
     limit ${limit}`;
 }
 
+/** The ids of the apps that somebody owns or holds a role on; deleted ones too, whose records stay. */
+export async function listVisibleAppIds(db: Db, accountId: Uuid): Promise<Uuid[]> {
+  const rows = await db<{ id: Uuid }[]>`
+    select id from app where account_id = ${accountId}
+    union select app_id from app_member where account_id = ${accountId}`;
+  return rows.map(({ id }) => id);
+}
+
 /** Changes the given fields and no others. Whoever calls has found out that the viewer may. */
 export async function updateApp(
   db: Db,
@@ -101,7 +120,7 @@ export async function updateApp(
   const { config, ...plain } = change;
   const set = { ...plain, ...(config && { config: db.json(config as never) }), updated_at: at };
   const [row] = await db<App[]>`
-    update app set ${db(set)} where id = ${id} and deleted_at is null
+    update app set ${db(set)}, version = version + 1 where id = ${id} and deleted_at is null
     returning ${columns(db)}`;
   return row;
 }

@@ -1,0 +1,73 @@
+import type { Price } from "../gateway/target.ts";
+import type { TokenUsage } from "../providers/usage.ts";
+import { formatDecimal, parseDecimal, rescale } from "./money.ts";
+
+/** A price's amounts as whole numbers of the same unit: ten to the power of minus `scale`, per token. */
+interface Units {
+  prompt: bigint;
+  cached: bigint;
+  cacheWrite: bigint;
+  completion: bigint;
+  reasoning: bigint;
+  scale: number;
+}
+
+/** Prices are per million tokens. */
+const millionScale = 6;
+
+const parsedPrices = new WeakMap<Price, Units>();
+
+function unitsOf(price: Price): Units {
+  const known = parsedPrices.get(price);
+  if (known) return known;
+  const texts = [
+    price.prompt,
+    price.cached ?? price.prompt,
+    price.cacheWrite ?? price.prompt,
+    price.completion,
+    price.reasoning ?? price.completion,
+  ];
+  const parsed = texts.map(parseDecimal);
+  const scale = Math.max(...parsed.map((each) => each.scale));
+  const [prompt = 0n, cached = 0n, cacheWrite = 0n, completion = 0n, reasoning = 0n] = parsed.map(
+    (each) => rescale(each, scale).units,
+  );
+  const units = { prompt, cached, cacheWrite, completion, reasoning, scale: scale + millionScale };
+  parsedPrices.set(price, units);
+  return units;
+}
+
+/** The price that holds at `at` for a prompt of this size: the newest version, and of that the highest tier reached. */
+export function priceAt(prices: readonly Price[], at: Date, promptTokens: number): Price | undefined {
+  let found: Price | undefined;
+  for (const price of prices) {
+    if (price.validFrom > at || (price.abovePromptTokens > 0 && promptTokens <= price.abovePromptTokens))
+      continue;
+    const newer = found === undefined ? 1 : price.validFrom.getTime() - found.validFrom.getTime();
+    if (newer > 0 || (newer === 0 && price.abovePromptTokens > (found?.abovePromptTokens ?? 0)))
+      found = price;
+  }
+  return found;
+}
+
+/**
+ * What tokens cost, exactly: each kind at its own price, those without one at that of the kind they are part of. `undefined`
+ * where no price holds at `at`: that is unpriced, and not free.
+ */
+export function costOf(
+  usage: TokenUsage,
+  prices: readonly Price[],
+  at: Date,
+): { cost: string; currency: string; price: Price } | undefined {
+  const price = priceAt(prices, at, usage.promptTokens);
+  if (!price) return undefined;
+  const { prompt, cached, cacheWrite, completion, reasoning, scale } = unitsOf(price);
+  const fresh = usage.promptTokens - usage.cachedTokens - usage.cacheWriteTokens;
+  const units =
+    BigInt(fresh) * prompt +
+    BigInt(usage.cachedTokens) * cached +
+    BigInt(usage.cacheWriteTokens) * cacheWrite +
+    BigInt(usage.completionTokens - usage.reasoningTokens) * completion +
+    BigInt(usage.reasoningTokens) * reasoning;
+  return { cost: formatDecimal({ units, scale }), currency: price.currency, price };
+}

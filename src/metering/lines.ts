@@ -1,0 +1,95 @@
+import { readFileSync } from "node:fs";
+import type { Uuid } from "../id.ts";
+import type { Closed } from "./flush.ts";
+
+/** How a line begins, which tells what it is; the id of the call follows. */
+const heads = { open: '{"open":"', close: '{"close":"' } as const;
+const idLength = 36;
+
+/** The line of a call's attempt: what stands on record if nothing more is heard. */
+export const openLine = (id: Uuid, record: string, question: string | undefined): string =>
+  `${heads.open}${id}","record":${record}${question === undefined ? "" : `,"question":${question}`}}`;
+
+/** The line of a call's end. */
+export const closeLine = (
+  { id, record, question, answer, truncated }: Closed,
+  withQuestion: boolean,
+): string =>
+  `${heads.close}${id}","record":${record}${withQuestion && question !== undefined ? `,"question":${question}` : ""}${
+    answer === undefined ? "" : `,"answer":${answer}`
+  }${truncated ? ',"truncated":true' : ""}}`;
+
+/** One line of a journal. */
+interface Line {
+  kind: "open" | "close";
+  id: Uuid;
+  text: string;
+}
+
+/** The lines of a file; one that was not written whole has no end, and is left out. */
+function* linesOf(path: string): Generator<Line> {
+  const text = readFileSync(path, "utf8");
+  for (
+    let start = 0, end = text.indexOf("\n");
+    end !== -1;
+    start = end + 1, end = text.indexOf("\n", start)
+  ) {
+    const line = text.slice(start, end);
+    const kind = line.startsWith(heads.open) ? "open" : line.startsWith(heads.close) ? "close" : undefined;
+    if (kind === undefined || !line.endsWith("}")) continue;
+    const from = heads[kind].length;
+    yield { kind, id: line.slice(from, from + idLength), text: line };
+  }
+}
+
+/** A line's parts as JSON texts. @throws {SyntaxError} it was not written whole. */
+function partsOf({ id, text }: Line): Closed {
+  const parsed = JSON.parse(text) as Record<"record" | "question" | "answer" | "truncated", unknown>;
+  const json = (value: unknown) => (value === undefined ? undefined : JSON.stringify(value));
+  return {
+    id,
+    record: JSON.stringify(parsed.record),
+    question: json(parsed.question),
+    answer: json(parsed.answer),
+    truncated: parsed.truncated === true,
+  };
+}
+
+/** Reads journals back: what was closed, each with its question, and in the end what never was. */
+export interface JournalReader {
+  /** The calls that this file closes. */
+  read(path: string): Closed[];
+  /** The calls that no file has closed, as they shall stand then. */
+  rest(): Closed[];
+}
+
+/** Creates a reader for the files of one journal, which it must be given in order. */
+export function createJournalReader(): JournalReader {
+  const open = new Map<Uuid, Closed>();
+  const closed = new Set<Uuid>();
+  return {
+    read(path) {
+      const found: Closed[] = [];
+      for (const line of linesOf(path)) {
+        let parts: Closed;
+        try {
+          parts = partsOf(line);
+        } catch {
+          continue;
+        }
+        const before = open.get(line.id);
+        const question = parts.question ?? before?.question;
+        if (line.kind === "open") {
+          // A later attempt; what it stands on includes the earlier ones.
+          if (!closed.has(line.id)) open.set(line.id, { ...parts, question });
+          continue;
+        }
+        open.delete(line.id);
+        closed.add(line.id);
+        found.push({ ...parts, question });
+      }
+      return found;
+    },
+    rest: () => [...open.values()],
+  };
+}

@@ -1,0 +1,106 @@
+import type { Uuid } from "../id.ts";
+
+/** Which route a call came in by. */
+export type Api = "chat" | "messages" | "count_tokens" | "embeddings" | "completion";
+
+/**
+ * How a call ended: answered whole; failed; given up by its caller; or cut short by the end of this process, of which
+ * nothing more is known.
+ */
+export type CallStatus = "ok" | "error" | "cancelled" | "interrupted";
+
+/** Tokens by kind, as they stand in the tables. `null` costs are unpriced, which is not the same as free. */
+export interface Metered {
+  /** All input, the cached and the cache-written part included. */
+  prompt_tokens: number;
+  cached_tokens: number;
+  cache_write_tokens: number;
+  /** All output, the reasoning part included. */
+  completion_tokens: number;
+  reasoning_tokens: number;
+  /** Who counted: the provider; we, by estimate; or nobody, because nothing was consumed. */
+  usage_source: "provider" | "estimate" | "none";
+  /** Exact decimal in `currency`; `null` where there is no price. */
+  cost: string | null;
+  /** ISO 4217. */
+  currency: string | null;
+}
+
+/** One try at one target. */
+export interface AttemptRecord extends Metered {
+  provider: string;
+  /** The provider's own name of the model. */
+  model: string;
+  /** Milliseconds since the call came in. */
+  started_ms: number;
+  status: CallStatus;
+  /** What the provider answered; `null` where it did not. */
+  status_code: number | null;
+  /** Reason in our own words, such as `timeout_idle`; `null` where it went well. */
+  error_code: string | null;
+  finish_reason: string | null;
+  /** Milliseconds from the attempt's start to the first piece of its answer. */
+  ttft_ms: number | null;
+  duration_ms: number;
+}
+
+/**
+ * A call as the table `request` keeps it: the fields are its columns. Token counts and cost are the sums over all
+ * attempts; `cost` and `currency` are of the last attempt's currency, and what another attempt cost in another currency
+ * stands in `attempts` alone.
+ */
+export interface CallRecord extends Metered {
+  /** A UUIDv7, whose time is `created_at`'s. */
+  id: Uuid;
+  /** ISO 8601, when the call came in. */
+  created_at: string;
+  /** The nil UUID for `completion`, which has no app. */
+  app_id: Uuid;
+  app_version: number;
+  key_id: Uuid | null;
+  /** Who owns the app; for `completion` who asked. */
+  account_id: Uuid | null;
+  /** The caller's own name of its user, from `user` in the body. */
+  end_user: string | null;
+  session: string | null;
+  api: Api;
+  /** The model as the caller named it. */
+  model: string;
+  /** The registered model that answered, or was tried last. */
+  model_used: string | null;
+  provider: string | null;
+  status: CallStatus;
+  /** What the caller was answered; 499 for one who left. */
+  status_code: number;
+  error_code: string | null;
+  finish_reason: string | null;
+  stream: boolean;
+  cache_hit: boolean;
+  ttft_ms: number | null;
+  duration_ms: number;
+  /** Network of the caller, such as `192.0.2.0/24`. */
+  ip_prefix: string;
+  attempts: readonly AttemptRecord[];
+}
+
+/** What was asked and answered, each a JSON text without line ends. */
+export interface CallContent {
+  question?: string;
+  answer?: string;
+  truncated?: boolean;
+}
+
+/**
+ * Keeps calls: never lost, never double. `open` and `close` return when the line is in the journal, that is, when it
+ * survives the end of this process.
+ */
+export interface Recorder {
+  /**
+   * Before each attempt. `standing` is what shall stand on record if nothing more is heard of the call: its status is
+   * `interrupted`. `question` is given with the first attempt only.
+   * @throws {FailError} the journal cannot be written: the call must not be made.
+   */
+  open(standing: CallRecord, question?: string): void;
+  /** Once per call, before the caller sees the end of its answer. Never throws: what cannot be written is logged. */
+  close(record: CallRecord, content?: CallContent): void;
+}

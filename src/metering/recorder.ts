@@ -1,0 +1,165 @@
+import { appendFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Sql } from "../database/pool.ts";
+import { FailError } from "../errors/app-error.ts";
+import type { Uuid } from "../id.ts";
+import type { Log } from "../log.ts";
+import { type Closed, sizeOf, writeOrReject } from "./flush.ts";
+import { type Journal, rejectedName } from "./journal.ts";
+import { closeLine, createJournalReader, openLine } from "./lines.ts";
+import type { Recorder } from "./record.ts";
+
+/** How often what has ended is written to the database, in milliseconds; sooner when a batch is full. */
+const flushMs = 200;
+const batchMax = 500;
+/** Most of what waits for the database that is kept in memory, in characters; the rest is read back from the journal. */
+const waitingMax = 32 * 1024 * 1024;
+/** Longest pause between attempts while the database is away, in milliseconds. */
+const retryMsMax = 1000;
+/** How long the end of the process waits for the database, in milliseconds; the journal keeps what is left. */
+const disposeMs = 5000;
+
+/** A recorder over a journal and a database. Disposing of it writes what has ended. */
+export interface FlushingRecorder extends Recorder, AsyncDisposable {
+  /** Resolves once everything that is closed by now is in the database. */
+  flushed(): Promise<void>;
+}
+
+/** Creates the recorder of a process over its journal, which it disposes of with itself. */
+export function createRecorder({
+  sql,
+  journal,
+  log,
+  waitingBytesMax = waitingMax,
+}: {
+  sql: Sql;
+  journal: Journal;
+  log: Log;
+  waitingBytesMax?: number;
+}): FlushingRecorder {
+  /** Questions of calls in flight, until they end. */
+  const questions = new Map<Uuid, string>();
+  let queue: Closed[] = [];
+  let queued = 0;
+  /** Ended calls that are in the journal only. */
+  const spilled = new Set<Uuid>();
+  let flushing: Promise<void> | undefined;
+  let away = false;
+  let disposed = false;
+  let timer: Timer | undefined;
+
+  const reject = (item: Closed, error: unknown) => {
+    log.error("a record was refused by the database and put aside", { request_id: item.id }, error);
+    appendFileSync(join(journal.folder, rejectedName), `${closeLine(item, true)}\n`, { mode: 0o600 });
+  };
+
+  const write = async (batch: readonly Closed[]) => {
+    await writeOrReject(sql, batch, reject);
+    if (away) log.info("records are written to the database again");
+    away = false;
+    journal.commit(batch.map(({ id }) => id));
+  };
+
+  /** Reads back what memory had no room for. */
+  const recover = async () => {
+    const reader = createJournalReader();
+    for (const path of journal.seal()) {
+      const found = reader.read(path).filter(({ id }) => spilled.has(id));
+      for (let at = 0; at < found.length; at += batchMax) {
+        const batch = found.slice(at, at + batchMax);
+        await write(batch);
+        for (const { id } of batch) spilled.delete(id);
+      }
+    }
+    if (spilled.size > 0) log.error("records are missing from the journal", { calls: spilled.size });
+    spilled.clear();
+  };
+
+  const flush = async () => {
+    while (queue.length > 0) {
+      const batch = queue.slice(0, batchMax);
+      await write(batch);
+      queue = queue.slice(batch.length);
+      queued -= batch.reduce((total, item) => total + sizeOf(item), 0);
+    }
+    if (spilled.size > 0) await recover();
+  };
+
+  /** One flush at a time, again and again until nothing waits. */
+  const run = (): Promise<void> => {
+    clearTimeout(timer);
+    timer = undefined;
+    flushing ??= (async () => {
+      for (
+        let pauseMs = 100;
+        queue.length > 0 || spilled.size > 0;
+        pauseMs = Math.min(pauseMs * 2, retryMsMax)
+      ) {
+        try {
+          await flush();
+        } catch (error) {
+          if (!away)
+            log.warn("records wait for the database", { waiting: queue.length, cause: String(error) });
+          away = true;
+          if (disposed) return;
+          await Bun.sleep(pauseMs);
+        }
+      }
+    })().finally(() => {
+      flushing = undefined;
+    });
+    return flushing;
+  };
+
+  const enqueue = (item: Closed, kept: boolean) => {
+    const size = sizeOf(item);
+    // Only while a flush is stuck: what is being written is neither dropped nor read back.
+    if (kept && queued + size > waitingBytesMax) {
+      spilled.add(item.id);
+      return;
+    }
+    queue.push(item);
+    queued += size;
+    if (queue.length >= batchMax && !flushing) void run();
+    else timer ??= setTimeout(() => void run(), flushMs);
+  };
+
+  return {
+    open(standing, question) {
+      try {
+        journal.append(standing.id, openLine(standing.id, JSON.stringify(standing), question));
+      } catch (cause) {
+        throw new FailError("journal.failed", { cause });
+      }
+      if (question !== undefined) questions.set(standing.id, question);
+    },
+    close(record, { question: asked, answer, truncated = false } = {}) {
+      const { id } = record;
+      const opened = questions.get(id);
+      questions.delete(id);
+      const item = { id, record: JSON.stringify(record), question: asked ?? opened, answer, truncated };
+      let kept = true;
+      try {
+        journal.append(id, closeLine(item, asked !== undefined));
+      } catch (error) {
+        kept = false;
+        log.error("the end of a call could not be written to the journal", { request_id: id }, error);
+      }
+      enqueue(item, kept);
+    },
+    async flushed() {
+      while (queue.length > 0 || spilled.size > 0) await run();
+    },
+    async [Symbol.asyncDispose]() {
+      disposed = true;
+      let late: Timer | undefined;
+      const limit = new Promise<void>((resolve) => {
+        late = setTimeout(resolve, disposeMs);
+      });
+      await Promise.race([run(), limit]);
+      clearTimeout(late);
+      clearTimeout(timer);
+      journal[Symbol.dispose]();
+    },
+  };
+}

@@ -1,0 +1,70 @@
+import { appendFileSync, existsSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { Sql } from "../database/pool.ts";
+import { tryExclusive } from "../file-lock.ts";
+import { isId } from "../id.ts";
+import type { Log } from "../log.ts";
+import { type Closed, writeOrReject } from "./flush.ts";
+import { lockName, rejectedName, segmentsIn } from "./journal.ts";
+import { closeLine, createJournalReader } from "./lines.ts";
+
+/** Records of one transaction. */
+const batchMax = 500;
+
+/**
+ * Brings the journals of processes that are gone into the database: what they closed as it stands, and what they did not as
+ * `interrupted`. A journal whose process lives is locked, and left alone; one that was brought in before adds nothing. Returns
+ * how many records there were.
+ * @throws where the database is away; the journals stay.
+ */
+export async function replayJournals({
+  sql,
+  root,
+  log,
+}: {
+  sql: Sql;
+  root: string;
+  log: Log;
+}): Promise<number> {
+  if (!existsSync(root)) return 0;
+  let count = 0;
+  for (const name of readdirSync(root).filter(isId)) {
+    const folder = join(root, name);
+    if (segmentsIn(folder).length === 0 && existsSync(join(folder, rejectedName))) continue;
+    const lock = tryExclusive(join(folder, lockName));
+    if (!lock) continue;
+    try {
+      count += await replay({ sql, folder, log });
+    } finally {
+      lock.release();
+    }
+    if (existsSync(join(folder, rejectedName)))
+      renameSync(join(folder, rejectedName), join(root, `${name}.${rejectedName}`));
+    rmSync(folder, { recursive: true, force: true });
+  }
+  return count;
+}
+
+async function replay({ sql, folder, log }: { sql: Sql; folder: string; log: Log }): Promise<number> {
+  const reader = createJournalReader();
+  let count = 0;
+  const reject = (item: Closed, error: unknown) => {
+    log.error("a record was refused by the database and put aside", { request_id: item.id }, error);
+    appendFileSync(join(folder, rejectedName), `${closeLine(item, true)}\n`, { mode: 0o600 });
+  };
+  const write = async (items: readonly Closed[]) => {
+    for (let at = 0; at < items.length; at += batchMax) {
+      await writeOrReject(sql, items.slice(at, at + batchMax), reject);
+    }
+    count += items.length;
+  };
+  for (const path of segmentsIn(folder)) await write(reader.read(path));
+  const interrupted = reader.rest();
+  await write(interrupted);
+  if (count > 0)
+    log.info("records of an ended process were brought in", {
+      records: count,
+      interrupted: interrupted.length,
+    });
+  return count;
+}

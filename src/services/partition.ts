@@ -1,0 +1,89 @@
+import type { Clock } from "../clock.ts";
+import type { Sql } from "../database/pool.ts";
+import type { Log } from "../log.ts";
+import {
+  deleteHourlyUsage,
+  deletePartitions,
+  ensurePartition,
+  hasTextExtension,
+  indexPartition,
+  insertTextExtension,
+  lockPartitions,
+  partitioned,
+} from "../sql/partition.ts";
+
+/** How many days ahead there are partitions. */
+const daysAhead = 7;
+/** How many days back the indexes for reading are looked after, in case nobody was there when a day was over. */
+const daysBack = 3;
+/** How long sums by the hour are kept, in days. */
+const hourlyDays = 400;
+
+const dayMs = 86_400_000;
+
+/** The day (UTC) that is so many days after one, as `2026-11-24`. */
+const dayAfter = (date: Date, days: number): string =>
+  new Date(date.getTime() + days * dayMs).toISOString().slice(0, 10);
+
+/** How long calls and their content are kept, in days. */
+export interface Retention {
+  requestDays: number;
+  contentDays: number;
+}
+
+/** Creates the service that looks after the daily partitions of the records. */
+export function createPartitionService({
+  sql,
+  clock,
+  log,
+  retention,
+}: {
+  sql: Sql;
+  clock: Clock;
+  log: Log;
+  retention: Retention;
+}) {
+  /** Whether texts can be indexed here; found out once. */
+  let texts: boolean | undefined;
+  const findTexts = async () => {
+    await insertTextExtension(sql).catch(() => {});
+    const found = await hasTextExtension(sql);
+    if (!found) log.warn("the extension pg_trgm cannot be made: searching for text will be slow");
+    return found;
+  };
+
+  return {
+    /**
+     * Makes the partitions of today and the seven days after it, drops what is past its time, and gives the days that are over
+     * their indexes. One process at a time; another one finds it done. Returns whether it was this one.
+     */
+    async upkeep(): Promise<boolean> {
+      const today = clock.now();
+      texts ??= await findTexts();
+      const wasOurs = await sql.begin(async (tx) => {
+        await tx`set local lock_timeout = '5s'`;
+        if (!(await lockPartitions(tx))) return false;
+        for (let day = -1; day <= daysAhead; day++) {
+          for (const table of partitioned) await ensurePartition(tx, { table, day: dayAfter(today, day) });
+        }
+        const dropped =
+          (await deletePartitions(tx, {
+            table: "request",
+            before: dayAfter(today, -retention.requestDays),
+          })) +
+          (await deletePartitions(tx, {
+            table: "request_content",
+            before: dayAfter(today, -retention.contentDays),
+          }));
+        if (dropped > 0) log.info("records past their time were dropped", { partitions: dropped });
+        await deleteHourlyUsage(tx, new Date(today.getTime() - hourlyDays * dayMs));
+        return true;
+      });
+      if (!wasOurs) return false;
+      // Outside of that transaction: an index takes its time, and holds nobody up but writers of that day.
+      for (let day = -daysBack; day < 0; day++)
+        await indexPartition(sql, { day: dayAfter(today, day), texts });
+      return true;
+    },
+  };
+}

@@ -1,0 +1,58 @@
+import type { Db } from "./db.ts";
+
+/** The tables that have a partition for each day. */
+export const partitioned = ["request", "request_content"] as const;
+export type Partitioned = (typeof partitioned)[number];
+
+/** Takes the right to look after the partitions until the end of the transaction; `false` where another process has it. */
+export async function lockPartitions(db: Db): Promise<boolean> {
+  const [row] = await db<{ locked: boolean }[]>`
+    select pg_try_advisory_xact_lock(hashtextextended('llmops partitions', 0)) as locked`;
+  return row?.locked ?? false;
+}
+
+/** Makes a day's partitions where they are missing, with what the default partition holds of that day. */
+export async function ensurePartition(
+  db: Db,
+  { table, day }: { table: Partitioned; day: string },
+): Promise<void> {
+  await db`select ensure_partition(${table}, ${day}::date)`;
+}
+
+/** Drops what is older than a day; returns how many partitions that were. */
+export async function deletePartitions(
+  db: Db,
+  { table, before }: { table: Partitioned; before: string },
+): Promise<number> {
+  const [row] = await db<{ dropped: number }[]>`select drop_partitions(${table}, ${before}::date) as dropped`;
+  return row?.dropped ?? 0;
+}
+
+/** Gives a day that is over its indexes for reading; `texts` only where PostgreSQL has the extension `pg_trgm`. */
+export async function indexPartition(db: Db, { day, texts }: { day: string; texts: boolean }): Promise<void> {
+  await db`select index_partition(${day}::date, ${texts})`;
+}
+
+/** Makes the extension that the search for text needs. Fails where this user may not. */
+export async function insertTextExtension(db: Db): Promise<void> {
+  await db`create extension if not exists pg_trgm`;
+}
+
+/** Whether that extension is there. */
+export async function hasTextExtension(db: Db): Promise<boolean> {
+  const [row] = await db`select from pg_extension where extname = 'pg_trgm'`;
+  return row !== undefined;
+}
+
+/** How many rows are in no day's partition; none is as it should be. */
+export async function countUnpartitioned(db: Db): Promise<number> {
+  const [row] = await db<{ rows: number }[]>`
+    select ((select count(*) from request_default) + (select count(*) from request_content_default))::int as rows`;
+  return row?.rows ?? 0;
+}
+
+/** Deletes the sums by the hour from before a day; those by the day stay. */
+export async function deleteHourlyUsage(db: Db, before: Date): Promise<void> {
+  await db`delete from usage where grain = 'hour' and starts_at < ${before}`;
+  await db`delete from usage_latency where grain = 'hour' and starts_at < ${before}`;
+}

@@ -1,0 +1,135 @@
+import type { Uuid } from "../id.ts";
+import type { Db } from "./db.ts";
+
+/** A call as it is listed. */
+export interface RequestRow {
+  id: Uuid;
+  created_at: Date;
+  app_id: Uuid;
+  app_version: number;
+  key_id: Uuid | null;
+  account_id: Uuid | null;
+  end_user: string | null;
+  session: string | null;
+  api: string;
+  model: string;
+  model_used: string | null;
+  provider: string | null;
+  status: "ok" | "error" | "cancelled" | "interrupted";
+  status_code: number;
+  error_code: string | null;
+  finish_reason: string | null;
+  stream: boolean;
+  cache_hit: boolean;
+  ttft_ms: number | null;
+  duration_ms: number;
+  prompt_tokens: number;
+  cached_tokens: number;
+  cache_write_tokens: number;
+  completion_tokens: number;
+  reasoning_tokens: number;
+  usage_source: "provider" | "estimate" | "none";
+  /** Exact decimal; `null` where there is no price. */
+  cost: string | null;
+  currency: string | null;
+  ip_prefix: string;
+}
+
+/** A call with everything that is kept of it. */
+export interface RequestDetail extends RequestRow {
+  attempts: readonly Record<string, unknown>[];
+  /** JSON texts. */
+  question: string | null;
+  answer: string | null;
+  truncated: boolean | null;
+}
+
+/** What to list: calls that match all of it, newest first. */
+export interface RequestFilter {
+  /** The apps whose calls may be seen; `undefined` for all. */
+  visible: readonly Uuid[] | undefined;
+  appId?: Uuid;
+  keyId?: Uuid;
+  /** As it was asked for, or as it answered. */
+  model?: string;
+  provider?: string;
+  status?: RequestRow["status"];
+  api?: string;
+  user?: string;
+  session?: string;
+  /** Ids from here on, and before there. */
+  from?: Uuid;
+  to?: Uuid;
+  costMin?: string;
+  currency?: string;
+  durationMsMin?: number;
+  ttftMsMin?: number;
+  /** Part of the question or the answer, in any case. */
+  text?: string;
+  /** The last id of the page before. */
+  before?: Uuid;
+  limit: number;
+}
+
+const columns = (db: Db) => db`
+  request.id, request.created_at, request.app_id, app_version, key_id, account_id, end_user, session, api, model, model_used,
+  provider, status, status_code, error_code, finish_reason, stream, cache_hit, ttft_ms, duration_ms, prompt_tokens,
+  cached_tokens, cache_write_tokens, completion_tokens, reasoning_tokens, usage_source, trim_scale(cost) as cost, currency,
+  ip_prefix`;
+
+/** A text as it stands within a JSON text. */
+const inJson = (text: string): string => JSON.stringify(text).slice(1, -1);
+
+/**
+ * Lists calls, newest first, by keyset on the id. The bounds of the id stand first: they choose the partitions. A closed day has
+ * an index for each of app, key, model, user, session and failure; today's is small enough to be read.
+ */
+export async function listRequest(db: Db, it: RequestFilter): Promise<RequestRow[]> {
+  const when = (given: unknown, condition: () => ReturnType<Db>) =>
+    given === undefined ? db`` : condition();
+  return db<RequestRow[]>`
+    select ${columns(db)} from request
+      ${when(it.text, () => db`join request_content on request_content.id = request.id`)}
+    where true
+      ${when(it.from, () => db`and request.id >= ${it.from as Uuid}`)}
+      ${when(it.to, () => db`and request.id < ${it.to as Uuid}`)}
+      ${when(it.before, () => db`and request.id < ${it.before as Uuid}`)}
+      ${when(it.visible, () => db`and request.app_id = any(${it.visible as Uuid[]})`)}
+      ${when(it.appId, () => db`and request.app_id = ${it.appId as Uuid}`)}
+      ${when(it.keyId, () => db`and key_id = ${it.keyId as Uuid}`)}
+      ${when(it.model, () => db`and (model_used = ${it.model as string} or model = ${it.model as string})`)}
+      ${when(it.provider, () => db`and provider = ${it.provider as string}`)}
+      ${when(it.status, () => db`and status = ${it.status as string}`)}
+      ${when(it.api, () => db`and api = ${it.api as string}`)}
+      ${when(it.user, () => db`and end_user = ${it.user as string}`)}
+      ${when(it.session, () => db`and session = ${it.session as string}`)}
+      ${when(it.costMin, () => db`and cost >= ${it.costMin as string}::numeric`)}
+      ${when(it.currency, () => db`and currency = ${it.currency as string}`)}
+      ${when(it.durationMsMin, () => db`and duration_ms >= ${it.durationMsMin as number}`)}
+      ${when(it.ttftMsMin, () => db`and ttft_ms >= ${it.ttftMsMin as number}`)}
+      ${when(
+        it.text,
+        () => db`
+          ${when(it.from, () => db`and request_content.id >= ${it.from as Uuid}`)}
+          ${when(it.to, () => db`and request_content.id < ${it.to as Uuid}`)}
+          and (coalesce(question, '') || coalesce(answer, '')) ilike '%' || like_literal(${inJson(it.text as string)}) || '%'`,
+      )}
+    order by request.id desc limit ${it.limit}`;
+}
+
+/** Finds a call with its attempts and its content; `undefined` if there is none. */
+export async function findRequest(
+  db: Db,
+  { id, visible }: { id: Uuid; visible: readonly Uuid[] | undefined },
+): Promise<RequestDetail | undefined> {
+  const [row] = await db<RequestDetail[]>`
+    select ${columns(db)}, attempts, question, answer, truncated
+    from request left join request_content on request_content.id = request.id
+    where request.id = ${id} ${visible === undefined ? db`` : db`and request.app_id = any(${visible as Uuid[]})`}`;
+  return row;
+}
+
+/** Ends what runs longer than this in the transaction. */
+export async function limitStatements(db: Db): Promise<void> {
+  await db`set local statement_timeout = '5s'`;
+}

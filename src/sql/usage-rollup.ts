@@ -1,0 +1,66 @@
+import type { Uuid } from "../id.ts";
+import type { Db } from "./db.ts";
+
+/** Where sums belong: a grain and its start, and who or what they are of; see the table's migration. */
+export interface UsagePlace {
+  grain: "hour" | "day";
+  /** ISO 8601. */
+  starts_at: string;
+  cut: "service" | "user";
+  app_id: Uuid;
+  key_id: Uuid;
+  model: string;
+  provider: string;
+  end_user: string;
+}
+
+/** What is added to one row of sums. */
+export interface UsageRow extends UsagePlace {
+  currency: string;
+  calls: number;
+  errors: number;
+  cache_hits: number;
+  estimated_calls: number;
+  unpriced_calls: number;
+  prompt_tokens: number;
+  cached_tokens: number;
+  cache_write_tokens: number;
+  completion_tokens: number;
+  reasoning_tokens: number;
+  /** Exact decimal. */
+  cost: string;
+}
+
+/** What is added to one bucket of a histogram. */
+export interface UsageLatencyRow extends UsagePlace {
+  metric: "ttft" | "duration";
+  bucket: number;
+  calls: number;
+}
+
+/** Adds to the sums. The rows are locked in the order given, which must be the same for everybody. */
+export async function insertUsageMany(db: Db, rows: readonly UsageRow[]): Promise<void> {
+  await db`
+    insert into usage select * from json_populate_recordset(null::usage, ${JSON.stringify(rows)}::text::json)
+    on conflict (grain, starts_at, cut, app_id, key_id, model, provider, end_user, currency) do update set
+      calls = usage.calls + excluded.calls,
+      errors = usage.errors + excluded.errors,
+      cache_hits = usage.cache_hits + excluded.cache_hits,
+      estimated_calls = usage.estimated_calls + excluded.estimated_calls,
+      unpriced_calls = usage.unpriced_calls + excluded.unpriced_calls,
+      prompt_tokens = usage.prompt_tokens + excluded.prompt_tokens,
+      cached_tokens = usage.cached_tokens + excluded.cached_tokens,
+      cache_write_tokens = usage.cache_write_tokens + excluded.cache_write_tokens,
+      completion_tokens = usage.completion_tokens + excluded.completion_tokens,
+      reasoning_tokens = usage.reasoning_tokens + excluded.reasoning_tokens,
+      cost = usage.cost + excluded.cost`;
+}
+
+/** Adds to the histograms, in the same manner. */
+export async function insertUsageLatencyMany(db: Db, rows: readonly UsageLatencyRow[]): Promise<void> {
+  await db`
+    insert into usage_latency
+    select * from json_populate_recordset(null::usage_latency, ${JSON.stringify(rows)}::text::json)
+    on conflict (grain, starts_at, cut, app_id, key_id, model, provider, end_user, metric, bucket)
+    do update set calls = usage_latency.calls + excluded.calls`;
+}

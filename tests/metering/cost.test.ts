@@ -1,0 +1,101 @@
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { costOf, priceAt } from "../../src/metering/cost.ts";
+import { formatDecimal, parseDecimal, sum } from "../../src/metering/money.ts";
+import { shippedPrices } from "../../src/metering/price-table.ts";
+import { shipped } from "../../src/metering/prices.ts";
+import type { TokenUsage } from "../../src/providers/usage.ts";
+
+const at = new Date("2026-11-24T00:00:00Z");
+const tokens = (usage: Partial<TokenUsage>): TokenUsage => ({
+  promptTokens: 0,
+  cachedTokens: 0,
+  cacheWriteTokens: 0,
+  completionTokens: 0,
+  reasoningTokens: 0,
+  ...usage,
+});
+const price = {
+  validFrom: new Date(0),
+  abovePromptTokens: 0,
+  currency: "USD",
+  prompt: "0.1",
+  cached: undefined,
+  cacheWrite: undefined,
+  completion: "0.3",
+  reasoning: undefined,
+  source: "",
+};
+
+test("costs what the documentation's example says", async () => {
+  const prices = shippedPrices({ baseUrl: "https://api.moonshot.cn/v1" }, "kimi-k2.5");
+  const usage = tokens({ promptTokens: 1000, cachedTokens: 400, completionTokens: 250 });
+  const { cost, currency } = costOf(usage, prices, at) ?? {};
+  expect({ cost, currency }).toEqual({ cost: "0.00793", currency: "CNY" });
+  const text = await Bun.file(join(import.meta.dir, "../../docs/gateway.md")).text();
+  expect(text).toContain(`${cost} ${currency}`);
+});
+
+test("adds up exactly where floating point does not", () => {
+  expect(sum(["0.1", "0.2"])).toBe("0.3");
+  expect(sum(Array(10).fill("0.000000000000000001"))).toBe("0.00000000000000001");
+  expect(sum(["99999999999999999999.999999999999999999", "0.000000000000000001"])).toBe(
+    "100000000000000000000",
+  );
+  expect(sum([])).toBe("0");
+  expect(sum(["1.5", "-1.50"])).toBe("0");
+  for (const text of ["0", "1", "-1.25", "12345678901234567890.5"])
+    expect(formatDecimal(parseDecimal(text))).toBe(text);
+  for (const bad of ["", ".5", "1.", "1e3", "NaN", " 1"]) expect(() => parseDecimal(bad)).toThrow(RangeError);
+});
+
+test("bills each kind of token at its own price, and at its base's where it has none", () => {
+  const usage = tokens({
+    promptTokens: 100,
+    cachedTokens: 10,
+    cacheWriteTokens: 20,
+    completionTokens: 50,
+    reasoningTokens: 5,
+  });
+  // (70 + 10 + 20) × 0.1 + (45 + 5) × 0.3 = 25, of a million
+  expect(costOf(usage, [price], at)?.cost).toBe("0.000025");
+  const own = { ...price, cached: "0.01", cacheWrite: "0.2", reasoning: "0.5" };
+  // 70 × 0.1 + 10 × 0.01 + 20 × 0.2 + 45 × 0.3 + 5 × 0.5 = 27.1
+  expect(costOf(usage, [own], at)?.cost).toBe("0.0000271");
+});
+
+test("goes by the version that was valid then, and by the highest tier reached", () => {
+  const later = { ...price, validFrom: new Date("2026-06-01T00:00:00Z"), prompt: "0.2" };
+  const tier = { ...later, abovePromptTokens: 100, prompt: "0.4" };
+  const prices = [tier, price, later];
+  expect(priceAt(prices, new Date("2026-05-31T23:59:59Z"), 1000)).toBe(price);
+  expect(priceAt(prices, new Date("2026-06-01T00:00:00Z"), 100)).toBe(later);
+  expect(priceAt(prices, at, 101)).toBe(tier);
+});
+
+test("is unpriced, and not free, where no price holds", () => {
+  expect(costOf(tokens({ promptTokens: 1 }), [], at)).toBeUndefined();
+  const future = { ...price, validFrom: new Date("2027-01-01T00:00:00Z") };
+  expect(costOf(tokens({ promptTokens: 1 }), [future], at)).toBeUndefined();
+});
+
+test("finds the shipped price of a dated name, and none at another host", () => {
+  const openai = { baseUrl: "https://api.openai.com/v1" };
+  expect(shippedPrices(openai, "gpt-4.1-2025-04-14")).toEqual(shippedPrices(openai, "gpt-4.1"));
+  expect(shippedPrices(openai, "gpt-4.1")).toHaveLength(1);
+  expect(shippedPrices({ baseUrl: "https://api.openai.com.evil.example/v1" }, "gpt-4.1")).toEqual([]);
+  expect(shippedPrices({ baseUrl: "" }, "gpt-4.1")).toEqual([]);
+});
+
+test("ships prices that each say where they stand, once for each version and tier", () => {
+  const keys = shipped.map(({ hosts, model, price: { validFrom, abovePromptTokens } }) =>
+    [hosts, model, validFrom.toISOString(), abovePromptTokens].join(" "),
+  );
+  expect(new Set(keys).size).toBe(keys.length);
+  for (const { price: each } of shipped) {
+    expect(each.source).toMatch(/^https:\/\/\S+, \d{4}-\d{2}-\d{2}$/);
+    expect(costOf(tokens({ promptTokens: each.abovePromptTokens + 1 }), [each], at)?.currency).toMatch(
+      /^(CNY|USD)$/,
+    );
+  }
+});
