@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Clock } from "../../src/clock.ts";
 import { loadConfig } from "../../src/config/config.ts";
 import { createContext } from "../../src/context.ts";
@@ -60,12 +63,14 @@ export async function startTestApp({
   clock,
 }: TestAppOptions = {}): Promise<TestApp> {
   const database = shared ?? (await createDatabase());
+  const dataDir = await mkdtemp(join(tmpdir(), "llmops-test-"));
   const lines: string[] = [];
   const log: Log = createLog({ level: "debug", format: "json", write: (line) => lines.push(line) });
   const config = loadConfig({
     environment: {
       DATABASE_URL: database.url,
       DATABASE_POOL_SIZE: "4",
+      LLMOPS_DATA_DIR: dataDir,
       LLMOPS_SECRET_KEY: "a secret of the tests, 32 bytes long or more",
       ...environment,
     },
@@ -85,6 +90,7 @@ export async function startTestApp({
     },
     async [Symbol.asyncDispose]() {
       await context[Symbol.asyncDispose]();
+      await rm(dataDir, { recursive: true, force: true });
       if (!shared) await database[Symbol.asyncDispose]();
     },
   };

@@ -17,6 +17,7 @@ const formats: Record<string, (value: unknown) => boolean> = {
   uuid: (value) => typeof value === "string" && isUuid(value),
   email: (value) => typeof value === "string" && /^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(value),
   cidr: (value) => typeof value === "string" && isAddressRange(value),
+  decimal: (value) => typeof value === "string" && /^\d+(\.\d+)?$/.test(value),
   "date-time": (value) => typeof value === "string" && new Date(value).toISOString() === value,
 };
 
@@ -39,21 +40,31 @@ const checks: Record<string, Check> = {
   minLength: within((limit, value: string) => length(value) >= limit),
   maxLength: within((limit, value: string) => length(value) <= limit),
   maxItems: within((limit, value: unknown[]) => value.length <= limit),
+  minItems: within((limit, value: unknown[]) => value.length >= limit),
+  maxProperties: within((limit, value: object) => Object.keys(value).length <= limit),
+  exclusiveMinimum: within((limit, value: number) => value > limit),
+  pattern: (pattern: string, value, _, at) =>
+    unless(new RegExp(pattern).test(String(value)), `${at}: not ${pattern}`),
+  patternProperties: (patterns: Record<string, JsonSchema>, value, _, at) =>
+    Object.entries(value as object).flatMap(([name, each]) =>
+      misfits(Object.values(patterns)[0] ?? {}, each, `${at}.${name}`),
+    ),
   required: (names: string[], value, _, at) =>
     names.flatMap((name) => unless(Object.hasOwn(value as object, name), `${at}.${name}: missing`)),
   properties: (properties: Record<string, JsonSchema>, value, _, at) =>
     Object.entries(value as object).flatMap(([name, each]) =>
       properties[name] ? misfits(properties[name], each, `${at}.${name}`) : [],
     ),
-  additionalProperties: (_allowed: false, value, { properties }, at) =>
+  additionalProperties: (allowed: boolean, value, { properties = {} }, at) =>
     Object.keys(value as object).flatMap((name) =>
-      unless(Object.hasOwn(properties as object, name), `${at}.${name}: unknown`),
+      allowed ? [] : unless(Object.hasOwn(properties as object, name), `${at}.${name}: unknown`),
     ),
   items: (items: JsonSchema, value, _, at) =>
     (value as unknown[]).flatMap((each, index) => misfits(items, each, `${at}[${index}]`)),
   anyOf: (schemas: JsonSchema[], value, _, at) => unless(fits(schemas, value) > 0, `${at}: fits none`),
   oneOf: (schemas: JsonSchema[], value, _, at) => unless(fits(schemas, value) === 1, `${at}: fits not one`),
   description: note,
+  examples: note,
   default: note,
 };
 

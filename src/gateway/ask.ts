@@ -1,0 +1,172 @@
+import { UpstreamError, ValidateError } from "../errors/app-error.ts";
+import { estimateTokensOfBytes } from "../metering/estimate.ts";
+import { anthropicDialect } from "../providers/anthropic-dialect.ts";
+import type { Dialect, Operation } from "../providers/dialect.ts";
+import { askEcho } from "../providers/echo.ts";
+import { isObject, type Json, listOr } from "../providers/json.ts";
+import { openaiDialect } from "../providers/openai-dialect.ts";
+import type { Call, UpstreamAnswer } from "../providers/transport.ts";
+import type { AnswerReader } from "../providers/usage.ts";
+import { type Body, upstreamBody } from "./body.ts";
+import { createEventScanner, type EventScanner, type Frame } from "./sse.ts";
+import type { Target, TargetProvider } from "./target.ts";
+
+/** An answer that has begun well: whole, or its first event is here. Until then nothing was promised to the caller. */
+export type Begun = WholeAnswer | StreamedAnswer;
+
+interface Answered {
+  /** Shape of what follows, which is the upstream's. */
+  shape: Operation;
+  reader: AnswerReader;
+}
+
+export interface WholeAnswer extends Answered {
+  kind: "whole";
+  text: string;
+  parsed: Json;
+}
+
+export interface StreamedAnswer extends Answered {
+  kind: "stream";
+  answer: UpstreamAnswer;
+  scanner: EventScanner;
+  /** What has come so far. */
+  frames: readonly Frame[];
+}
+
+const dialects: Readonly<Record<"openai" | "anthropic", Dialect>> = {
+  openai: openaiDialect,
+  anthropic: anthropicDialect,
+};
+
+/** The dialect that a provider speaks; the built-in echo answers in OpenAI's. */
+export const dialectOf = ({ dialect }: TargetProvider): Dialect =>
+  dialects[dialect === "echo" ? "openai" : dialect];
+
+const malformed = (what: string) => new UpstreamError("malformed", { cause: new Error(what) });
+
+const textOf = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+
+/** The data of an event; `[DONE]` is itself. @throws {UpstreamError} `malformed` */
+export function dataOf({ data = "" }: Frame): unknown {
+  if (data === "[DONE]") return data;
+  try {
+    return JSON.parse(data);
+  } catch {
+    throw malformed("an event that is not JSON");
+  }
+}
+
+/** Most of an error's body that is looked at, in bytes. */
+const errorBytesMax = 64 * 1024;
+
+async function errorText(answer: UpstreamAnswer): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  for (let piece = await answer.read(); piece && bytes < errorBytesMax; piece = await answer.read()) {
+    pieces.push(piece);
+    bytes += piece.byteLength;
+  }
+  return textOf(Buffer.concat(pieces).subarray(0, errorBytesMax));
+}
+
+/**
+ * Asks `target` once. `answered` is told the status as soon as there is one; `reader` watches the answer.
+ * @throws {UpstreamError} anything that went wrong before the answer began; the reason of the call's signal where it aborted.
+ */
+export async function ask(
+  target: Target,
+  body: Body,
+  { call, reader, answered }: { call: Call; reader: AnswerReader; answered: (status: number) => void },
+): Promise<Begun> {
+  const { provider } = target;
+  const dialect = dialectOf(provider);
+  const sent = upstreamBody(body, target, dialect);
+  call.signal.throwIfAborted();
+  const known = { model: target.upstreamName, apiKey: provider.apiKey };
+  if (!provider.apiKey && !provider.keyless) throw new UpstreamError("no_key");
+  if (sent.operation === "embeddings" && provider.dialect !== "openai") throw noEmbeddings();
+  if (sent.operation === "count_tokens" && dialect.conversation === "chat") return counted(sent.text, reader);
+  const { url, headers } = dialect.endpoint(sent.operation, provider);
+  const { timeouts, local, proxied } = provider;
+  const outgoing = { headers, body: sent.text, streamed: body.stream, timeouts, local, proxied };
+  const answer =
+    provider.dialect === "echo" ? askEcho(JSON.parse(sent.text), new Date()) : await call.send(url, outgoing);
+  answered(answer.status);
+  if (answer.status >= 300) {
+    const { status, headers } = answer;
+    throw dialect.error({ status, headers, body: await errorText(answer) }, known);
+  }
+  const type = answer.headers.get("content-type") ?? "";
+  if (!body.stream) return whole(answer, { operation: sent.operation, reader });
+  // A provider that does not stream answers whole.
+  if (type.includes("json")) {
+    const begun = await whole(answer, { operation: sent.operation, reader: dialect.reader(sent.operation) });
+    return asStream(begun, { answer, reader });
+  }
+  // Tolerant of a missing or odd type, but a page or a plain text is no stream.
+  if (type.startsWith("text/") && !type.startsWith("text/event-stream")) {
+    throw malformed(`a stream of type ${type.slice(0, 100)}`);
+  }
+  const scanner = createEventScanner();
+  const frames: Frame[] = [];
+  while (frames.every(({ data }) => data === undefined)) {
+    const piece = await answer.read();
+    if (!piece) {
+      const last = scanner.end();
+      if (!last?.data) throw new UpstreamError("cut");
+      frames.push(last);
+    } else frames.push(...scanner.push(piece));
+  }
+  // An error as the very first event can still be answered, or mended elsewhere.
+  const probe = dialect.reader(sent.operation);
+  const first = frames.find(({ data }) => data !== undefined) as Frame;
+  probe.event(dataOf(first), first.name);
+  if (probe.state.error !== undefined) throw failed(probe.state.error);
+  return { shape: sent.operation, reader, kind: "stream", answer, scanner, frames };
+}
+
+const noEmbeddings = () => new ValidateError({ model: [{ key: "validate.no_embeddings" }] });
+
+/** The size of a question where its provider does not count: an estimate. */
+function counted(text: string, reader: AnswerReader): Begun {
+  const parsed = { input_tokens: estimateTokensOfBytes(Buffer.byteLength(text)) };
+  return { shape: "count_tokens", reader, kind: "whole", text: JSON.stringify(parsed), parsed };
+}
+
+const encoder = new TextEncoder();
+
+/** A whole answer to who asked for a stream, as the stream of one piece that it could have been. */
+function asStream(
+  { shape, parsed }: WholeAnswer,
+  { answer, reader }: { answer: UpstreamAnswer; reader: AnswerReader },
+): Begun {
+  if (shape !== "chat") throw malformed("a whole answer to a call that streams");
+  const choices = listOr(parsed.choices)
+    .filter(isObject)
+    .map(({ message, ...choice }) => ({ ...choice, delta: message }));
+  const chunk = JSON.stringify({ ...parsed, object: "chat.completion.chunk", choices });
+  const scanner = createEventScanner();
+  const frames = scanner.push(encoder.encode(`data: ${chunk}\n\ndata: [DONE]\n\n`));
+  return { shape, reader, kind: "stream", answer, scanner, frames };
+}
+
+/** What an answer said of its own failure. */
+export const failed = (message: string) => new UpstreamError("failed", { cause: new Error(message) });
+
+async function whole(
+  answer: UpstreamAnswer,
+  { operation, reader }: { operation: Operation; reader: AnswerReader },
+): Promise<WholeAnswer> {
+  const text = textOf(await answer.bytes());
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    throw malformed("an answer that is not JSON");
+  }
+  if (!isObject(parsed)) throw malformed("not a JSON object");
+  reader.whole(parsed);
+  if (reader.state.error !== undefined) throw failed(reader.state.error);
+  return { shape: operation, reader, kind: "whole", text, parsed };
+}

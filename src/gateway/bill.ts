@@ -1,0 +1,61 @@
+import { costOf } from "../metering/cost.ts";
+import { estimateTokensOfBytes } from "../metering/estimate.ts";
+import type { Metered } from "../metering/record.ts";
+import type { AnswerState, TokenUsage } from "../providers/usage.ts";
+import type { Target } from "./target.ts";
+
+/** How far an attempt came, as far as its bill is concerned. */
+export interface Ending {
+  /** The provider may have read the question: it was sent, and not refused. */
+  began: boolean;
+  /** The answer came to its proper end. */
+  complete: boolean;
+  /** What is known of the answer; `undefined` where nothing came. */
+  state: AnswerState | undefined;
+  /** Size of the question, for an estimate. */
+  questionBytes: number;
+}
+
+const nothing: TokenUsage = {
+  promptTokens: 0,
+  cachedTokens: 0,
+  cacheWriteTokens: 0,
+  completionTokens: 0,
+  reasoningTokens: 0,
+};
+
+/**
+ * What an attempt consumed. The provider's count holds where its answer came to an end; a count of nothing at all for an
+ * answer that says something is no count. Where the answer broke off, what was reported until then holds for the
+ * question, and at least what has come is counted for the answer.
+ */
+function consumptionOf({ began, complete, state, questionBytes }: Ending): {
+  usage: TokenUsage;
+  source: Metered["usage_source"];
+} {
+  if (!began) return { usage: nothing, source: "none" };
+  const written = estimateTokensOfBytes(state?.outputBytes ?? 0);
+  const reported = state?.usage;
+  if (!reported || (reported.promptTokens === 0 && reported.completionTokens === 0)) {
+    const promptTokens = estimateTokensOfBytes(questionBytes);
+    return { usage: { ...nothing, promptTokens, completionTokens: written }, source: "estimate" };
+  }
+  if (complete || reported.completionTokens >= written) return { usage: reported, source: "provider" };
+  return { usage: { ...reported, completionTokens: written }, source: "estimate" };
+}
+
+/** The bill of one attempt at `target` that began at `at`: tokens by kind, who counted them, and what they cost. */
+export function billOf(target: Target, ending: Ending, at: Date): Metered {
+  const { usage, source } = consumptionOf(ending);
+  const priced = costOf(usage, target.prices, at);
+  return {
+    prompt_tokens: usage.promptTokens,
+    cached_tokens: usage.cachedTokens,
+    cache_write_tokens: usage.cacheWriteTokens,
+    completion_tokens: usage.completionTokens,
+    reasoning_tokens: usage.reasoningTokens,
+    usage_source: source,
+    cost: priced?.cost ?? null,
+    currency: priced?.currency ?? null,
+  };
+}

@@ -1,0 +1,79 @@
+import type { Dialect, Operation } from "../providers/dialect.ts";
+import type { Json } from "../providers/json.ts";
+import { parametersFor } from "../providers/parameter-rules.ts";
+import { toMessagesRequest } from "../providers/translate/chat-to-messages.ts";
+import { toChatRequest } from "../providers/translate/messages-to-chat.ts";
+import { editJson } from "./json-edit.ts";
+import type { Target } from "./target.ts";
+
+/** What a caller asks, in the caller's dialect. */
+export interface Body {
+  operation: Operation;
+  /** A JSON object, as it shall go out but for what the target calls for. */
+  text: string;
+  /** The same, parsed. */
+  parsed: Json;
+  stream: boolean;
+  /** The caller asked for usage in the stream. */
+  includeUsage: boolean;
+}
+
+/** Longest answer, in tokens, where a dialect needs a limit and neither caller, app nor model has one. */
+const outputTokensDefault = 4096;
+
+/** Usage is always asked for: without it there would be no bill. */
+const withUsage = (parsed: Json): object => ({
+  ...(typeof parsed.stream_options === "object" ? parsed.stream_options : {}),
+  include_usage: true,
+});
+
+/** What the model's rules change of the parameters; nothing for most. */
+function ruled(parsed: Json, { upstreamName, rules: { drop = [], rename = {} } }: Target, chat: boolean) {
+  const after: Record<string, unknown> = chat ? parametersFor(upstreamName, parsed) : { ...parsed };
+  for (const name of drop) delete after[name];
+  for (const [from, to] of Object.entries(rename)) {
+    if (!(from in after)) continue;
+    after[to] ??= after[from];
+    delete after[from];
+  }
+  const set: Record<string, unknown> = {};
+  const remove: string[] = [];
+  for (const name in after) if (!(name in parsed)) set[name] = after[name];
+  for (const name in parsed) if (!(name in after)) remove.push(name);
+  return { set, remove };
+}
+
+/**
+ * What `target` is sent. In its own dialect the text stays as it is, byte for byte, but for the model's name, the request
+ * for usage, and what the model's rules say; else it is translated.
+ * @throws {ValidateError} the caller asks for what the target's dialect cannot say.
+ */
+export function upstreamBody(
+  { operation, text, parsed, stream }: Body,
+  target: Target,
+  { conversation }: Dialect,
+): { operation: Operation; text: string } {
+  const model = target.upstreamName;
+  const usage = (chat: Json) => (stream ? { stream_options: withUsage(chat) } : {});
+  if (operation === "chat" && conversation === "messages") {
+    const maxTokens = target.outputTokensMax ?? outputTokensDefault;
+    const { set, remove } = ruled(parsed, target, false);
+    const chat = { ...parsed, ...set };
+    for (const name of remove) delete chat[name];
+    return {
+      operation: "messages",
+      text: JSON.stringify({ ...toMessagesRequest(chat, { maxTokens }), model }),
+    };
+  }
+  if (operation === "messages" && conversation === "chat") {
+    const chat: Json = toChatRequest(parsed);
+    const { set, remove } = ruled(chat, target, true);
+    return {
+      operation: "chat",
+      text: editJson(JSON.stringify(chat), { set: { ...set, model, ...usage(chat) }, remove }),
+    };
+  }
+  const { set, remove } = ruled(parsed, target, operation === "chat");
+  const options = operation === "chat" ? usage(parsed) : {};
+  return { operation, text: editJson(text, { set: { ...set, model, ...options }, remove }) };
+}

@@ -1,0 +1,341 @@
+import { AppError, UpstreamError } from "../errors/app-error.ts";
+import type { CallContent, Recorder } from "../metering/record.ts";
+import { redact } from "../metering/redact.ts";
+import type { Operation } from "../providers/dialect.ts";
+import { chatAnswerToMessages, messagesAnswerToChat } from "../providers/translate/answer.ts";
+import {
+  chatStreamToMessages,
+  messagesStreamToChat,
+  type StreamTranslator,
+} from "../providers/translate/stream.ts";
+import type { Call, Transport } from "../providers/transport.ts";
+import type { AnswerReader } from "../providers/usage.ts";
+import { ask, dialectOf, type WholeAnswer } from "./ask.ts";
+import type { Body } from "./body.ts";
+import { type CachedAnswer, canonicalKey, entryBytesMax, type ResponseCache } from "./cache.ts";
+import type { Chooser } from "./choose.ts";
+import { type CallFacts, type Entry, openEntry } from "./entry.ts";
+import { relay, type StreamEnd } from "./relay.ts";
+import { retryDelayMs, sleep } from "./retry.ts";
+import type { Route, Target } from "./target.ts";
+
+/** What is kept of questions and answers. */
+export type ContentMode = "full" | "redacted" | "none";
+
+/** A call that may be made: who asks, what, of whom. */
+export interface GatewayCall {
+  facts: CallFacts;
+  body: Body;
+  route: Route;
+  content: ContentMode;
+  /** How long the answer may serve the same question again; `undefined`: not at all. */
+  cacheTtlMs: number | undefined;
+  /** The caller's; aborts with an {@link UpstreamError} where the service itself ends the call. */
+  signal: AbortSignal;
+  /** An error as the caller's dialect puts it into a stream. */
+  renderError: (error: unknown) => string;
+  /** The call is over, however it went; called once, where `call` has resolved. */
+  ended: () => void;
+}
+
+/** What the caller gets. */
+export interface GatewayAnswer {
+  contentType: string;
+  body: string | Uint8Array | ReadableStream<Uint8Array>;
+  /** The registered model that answered. */
+  model: string;
+  provider: string;
+  /** `undefined` where the app has no cache. */
+  cache: "hit" | "miss" | undefined;
+}
+
+/** Calls models. */
+export interface Gateway {
+  /**
+   * Makes the call. Resolves once the answer is whole, or its first event is here: what fails earlier is tried again and
+   * elsewhere, and thrown in the end.
+   * @throws {UpstreamError} nobody answered, and why; {@link AppError} the call cannot be made; the signal's reason where it
+   * aborted.
+   */
+  call(call: GatewayCall): Promise<GatewayAnswer>;
+}
+
+export interface GatewayOptions {
+  recorder: Recorder;
+  transport: Transport;
+  chooser: Chooser;
+  cache: ResponseCache;
+  /** Milliseconds that only go forward. */
+  now: () => number;
+  /** The models of a target's provider, for the error that says that a model does not exist. */
+  listModels: (target: Target, signal: AbortSignal) => Promise<readonly string[]>;
+}
+
+const jsonType = "application/json";
+const streamType = "text/event-stream; charset=utf-8";
+
+/** Most of a question that is kept, in characters. */
+const questionMax = 1024 * 1024;
+
+/** Most names that an error lists. */
+const namesMax = 20;
+
+/** Whether it is the caller who has gone, and not the service that ends. */
+const hasLeft = (signal: AbortSignal) => signal.aborted && !(signal.reason instanceof UpstreamError);
+
+/** Errors that no other target would mend. */
+const isCallers = (error: unknown) => !(error instanceof UpstreamError) || error.reason === "bad_request";
+
+/**
+ * Whether a failed attempt may have cost something: its provider answered well at first, or took the question and then said
+ * nothing. Who refuses, or was never reached, does not bill.
+ */
+const mayHaveBegun = (error: unknown, statusCode: number | null): boolean => {
+  if (statusCode !== null) return statusCode < 300;
+  return (
+    error instanceof UpstreamError &&
+    (error.reason === "timeout_first_byte" || error.reason === "timeout_total")
+  );
+};
+
+/** A JSON text without what tells who somebody is. A number may have become none: then the whole is a text. */
+function redacted(text: string): string {
+  const kept = redact(text);
+  try {
+    JSON.parse(kept);
+    return kept;
+  } catch {
+    return JSON.stringify(kept);
+  }
+}
+
+/** The question as it is kept: a JSON text in one line, its characters spelt out so that it can be searched. */
+function questionOf({ content, body: { text, parsed } }: GatewayCall): CallContent {
+  if (content === "none") return {};
+  const plain =
+    text.includes("\\u") || text.includes("\n") || text.includes("\r") ? JSON.stringify(parsed) : text;
+  const kept = content === "redacted" ? redacted(plain) : plain;
+  if (kept.length <= questionMax) return { question: kept };
+  return { question: JSON.stringify(kept.slice(0, questionMax)), truncated: true };
+}
+
+/** The answer as it is kept. */
+function answerOf(content: ContentMode, reader: AnswerReader): CallContent {
+  if (content === "none") return {};
+  const { text, truncated } = reader.content();
+  return { answer: content === "redacted" ? redacted(text) : text, ...(truncated && { truncated }) };
+}
+
+/** Creates the gateway. */
+export function createGateway({
+  recorder,
+  transport,
+  chooser,
+  cache,
+  now,
+  listModels,
+}: GatewayOptions): Gateway {
+  /** Ends the entry of a call that failed, and says it as the caller shall hear it. */
+  const fail = (entry: Entry, error: unknown, { signal }: GatewayCall) => {
+    if (hasLeft(signal)) entry.close({ status: "cancelled", statusCode: 499 });
+    else entry.close({ status: "error", statusCode: error instanceof AppError ? error.status : 500, error });
+  };
+
+  const noModel = async (asked: readonly Target[], last: UpstreamError, signal: AbortSignal) => {
+    const target = asked.at(-1) as Target;
+    const names = await listModels(target, signal).catch(() => []);
+    signal.throwIfAborted();
+    const available = names.slice(0, namesMax).join(", ") || "-";
+    const params = { asked: asked.map(({ upstreamName }) => upstreamName).join(", "), available };
+    return new UpstreamError("model_not_found", { params, cause: last.cause });
+  };
+
+  /** One try at one target; tells the records and the chooser how it went. */
+  const tryOnce = async (target: Target, call: Call, { body, signal }: GatewayCall, entry: Entry) => {
+    const attempt = entry.attempt(target, body.text.length);
+    const reader = dialectOf(target.provider).reader(body.operation);
+    let statusCode: number | null = null;
+    try {
+      const answered = (status: number) => {
+        statusCode = status;
+      };
+      const begun = await ask(target, body, { call, reader, answered });
+      attempt.firstPiece();
+      return { begun, attempt, statusCode: statusCode ?? 200 };
+    } catch (error) {
+      const left = hasLeft(signal);
+      attempt.end({
+        status: left ? "cancelled" : "error",
+        statusCode,
+        began: left || mayHaveBegun(error, statusCode),
+        complete: false,
+        state: reader.state,
+        ...(left ? {} : { error }),
+      });
+      throw error;
+    }
+  };
+
+  /** Asks the targets one after the other until one begins to answer. */
+  const begin = async (it: GatewayCall, call: Call, entry: Entry) => {
+    const { route, signal } = it;
+    let last: unknown;
+    const choice = chooser.choose(route);
+    for (let admitted = choice.next(); admitted; admitted = choice.next()) {
+      const { target } = admitted;
+      for (let tries = 0; ; tries++) {
+        try {
+          const begun = await tryOnce(target, call, it, entry);
+          return { ...begun, target, admitted };
+        } catch (error) {
+          last = error;
+          admitted.failed(hasLeft(signal) ? undefined : error);
+          signal.throwIfAborted();
+          const delayMs = retryDelayMs(error, tries);
+          if (delayMs === undefined) break;
+          await sleep(delayMs, signal);
+        }
+      }
+      admitted.release();
+      if (isCallers(last)) throw last;
+    }
+    const error = last ?? choice.refusal();
+    if (!(error instanceof UpstreamError) || error.reason !== "model_not_found") throw error;
+    // Those that were passed over are as missing as those that were asked.
+    throw await noModel(
+      route.targets.map(({ target }) => target),
+      error,
+      signal,
+    );
+  };
+
+  /** The answer's bytes as they pass by, for the cache; `undefined` where they are not to be kept. */
+  const keeper = (key: string | undefined) => {
+    if (key === undefined) return undefined;
+    const pieces: Uint8Array[] = [];
+    let bytes = 0;
+    return {
+      sent(piece: Uint8Array) {
+        bytes += piece.byteLength;
+        if (bytes <= entryBytesMax) pieces.push(piece.slice());
+        else pieces.length = 0;
+      },
+      keep(answer: Omit<CachedAnswer, "body">, ttlMs: number) {
+        if (bytes > 0 && bytes <= entryBytesMax)
+          cache.set(key, { ...answer, body: Buffer.concat(pieces) }, ttlMs);
+      },
+    };
+  };
+
+  return {
+    async call(it) {
+      const { body, facts, route, signal, content, cacheTtlMs, renderError, ended } = it;
+      const kept = questionOf(it);
+      const entry = openEntry({ recorder, facts, question: kept.question, now });
+      const key = cacheTtlMs === undefined ? undefined : keyOf(it);
+      const hit = key === undefined ? undefined : await cache.get(key);
+      if (hit) {
+        entry.close(
+          { status: "ok", statusCode: 200, cacheHit: true, model: hit.model, provider: hit.provider },
+          kept,
+        );
+        ended();
+        return { ...hit, cache: "hit" };
+      }
+      const call = transport.open(signal, { totalMs: totalMsOf(route) });
+      const keeping = keeper(key);
+      try {
+        const { begun, attempt, statusCode, target, admitted } = await begin(it, call, entry);
+        const { reader } = begun;
+        const facing = {
+          model: target.name,
+          provider: target.provider.name,
+          cache: key === undefined ? undefined : ("miss" as const),
+        };
+
+        const settle = (end: StreamEnd) => {
+          const left = "left" in end;
+          const error = "error" in end ? end.error : undefined;
+          const status = left ? "cancelled" : end.complete ? "ok" : "error";
+          const began = body.operation !== "count_tokens";
+          attempt.end({ status, statusCode, began, complete: end.complete, state: reader.state, error });
+          if (end.complete) admitted.succeeded();
+          else admitted.failed(error);
+          admitted.release();
+          const { truncated, ...answer } = answerOf(content, reader);
+          entry.close(
+            { status, statusCode: left ? 499 : 200, error },
+            { ...answer, ...((truncated || kept.truncated) && { truncated: true }) },
+          );
+          ended();
+        };
+        const cached = (contentType: string) => {
+          if (cacheTtlMs === undefined) return;
+          const { model, provider } = facing;
+          keeping?.keep(
+            { contentType, model, provider, finishReason: reader.state.finishReason ?? null },
+            cacheTtlMs,
+          );
+        };
+
+        if (begun.kind === "whole") {
+          const text = translated(begun, body.operation);
+          settle({ complete: true });
+          call[Symbol.dispose]();
+          keeping?.sent(Buffer.from(text));
+          cached(jsonType);
+          return { contentType: jsonType, body: text, ...facing };
+        }
+        const stream = relay({
+          begun,
+          translator: translatorFor(begun.shape, body),
+          includeUsage: body.includeUsage,
+          signal: call.signal,
+          renderError,
+          ended: settle,
+          sent:
+            keeping &&
+            ((piece, last) => {
+              keeping.sent(piece);
+              if (last) cached(streamType);
+            }),
+          dispose: () => call[Symbol.dispose](),
+        });
+        return { contentType: streamType, body: stream, ...facing };
+      } catch (error) {
+        call[Symbol.dispose]();
+        fail(entry, error, it);
+        ended();
+        throw error;
+      }
+    },
+  };
+}
+
+/** What makes two requests the same. */
+const keyOf = ({ facts, body, route }: GatewayCall): string =>
+  canonicalKey({
+    appId: facts.appId,
+    operation: body.operation,
+    targets: route.targets.map(({ target }) => `${target.name}@${target.provider.baseUrl}`),
+    request: body.parsed,
+  });
+
+/** The longest that any of the route's providers may take. */
+const totalMsOf = ({ targets }: Route): number =>
+  Math.max(...targets.map(({ target }) => target.provider.timeouts.totalMs));
+
+/** A whole answer in the caller's dialect. */
+function translated({ shape, text, parsed }: WholeAnswer, operation: Operation): string {
+  if (shape === operation) return text;
+  if (operation === "chat") return JSON.stringify(messagesAnswerToChat(parsed, new Date()));
+  return operation === "messages" ? JSON.stringify(chatAnswerToMessages(parsed)) : text;
+}
+
+/** From the upstream's dialect into the caller's. */
+function translatorFor(shape: Operation, { operation, includeUsage }: Body): StreamTranslator | undefined {
+  if (shape === operation) return undefined;
+  return operation === "chat"
+    ? messagesStreamToChat({ includeUsage, now: new Date() })
+    : chatStreamToMessages();
+}

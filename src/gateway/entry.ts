@@ -1,0 +1,176 @@
+import { AppError, UpstreamError } from "../errors/app-error.ts";
+import type { Uuid } from "../id.ts";
+import type {
+  Api,
+  AttemptRecord,
+  CallContent,
+  CallRecord,
+  CallStatus,
+  Recorder,
+} from "../metering/record.ts";
+import { billOf, type Ending } from "./bill.ts";
+import type { Target } from "./target.ts";
+import { totalOf } from "./total.ts";
+
+/** What is known of a call before it is made. */
+export interface CallFacts {
+  /** A UUIDv7; its time is when the call came in. */
+  id: Uuid;
+  api: Api;
+  appId: Uuid;
+  appVersion: number;
+  keyId: Uuid | null;
+  accountId: Uuid | null;
+  endUser: string | null;
+  session: string | null;
+  /** As the caller named it. */
+  model: string;
+  stream: boolean;
+  ipPrefix: string;
+}
+
+/** How an attempt, or the call with it, came to its end. */
+export interface Outcome extends Omit<Ending, "questionBytes"> {
+  status: CallStatus;
+  /** What the provider answered; `null` where it did not. */
+  statusCode: number | null;
+  /** What went wrong. */
+  error?: unknown;
+}
+
+/** One attempt that is under way. */
+export interface OpenAttempt {
+  /** The first piece of the answer is here. */
+  firstPiece(): void;
+  /** Ends it; the call may go on with another. */
+  end(outcome: Outcome): void;
+}
+
+/** How a call ended, as its caller saw it. */
+export interface CallEnd {
+  status: CallStatus;
+  /** What the caller was answered; 499 for one who left. */
+  statusCode: number;
+  error?: unknown;
+  cacheHit?: boolean;
+  /** Who answered, where there was no attempt: from the cache. */
+  model?: string;
+  provider?: string;
+}
+
+/** A call's place in the records, from its first attempt to its end. */
+export interface Entry {
+  /**
+   * Writes down that `target` is about to be asked.
+   * @throws {FailError} it cannot be written down: the call must not be made.
+   */
+  attempt(target: Target, questionBytes: number): OpenAttempt;
+  /** Writes down the end of the call; only the first time counts. */
+  close(end: CallEnd, content?: CallContent): void;
+}
+
+/** When a UUIDv7 was made: its first 48 bits are milliseconds since 1970 (RFC 9562, section 5.7). */
+export const timeOf = (id: Uuid): Date => new Date(Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16));
+
+/** Short name of what went wrong, for the records; stable. */
+export const errorCodeOf = (error: unknown): string | null => {
+  if (error === undefined) return null;
+  if (error instanceof UpstreamError) return error.reason;
+  return error instanceof AppError ? error.key : "internal";
+};
+
+/** Opens the entry of a call. `question` is its content, as far as that is kept; `now` is in milliseconds. */
+export function openEntry({
+  recorder,
+  facts,
+  question,
+  now,
+}: {
+  recorder: Recorder;
+  facts: CallFacts;
+  question: string | undefined;
+  now: () => number;
+}): Entry {
+  const startedAt = now();
+  const createdAt = timeOf(facts.id);
+  const attempts: AttemptRecord[] = [];
+  let ttftMs: number | null = null;
+  let usedModel: string | null = null;
+  let closed = false;
+
+  const record = (end: CallEnd, tried: readonly AttemptRecord[]): CallRecord => {
+    const last = tried.at(-1);
+    return {
+      id: facts.id,
+      created_at: createdAt.toISOString(),
+      app_id: facts.appId,
+      app_version: facts.appVersion,
+      key_id: facts.keyId,
+      account_id: facts.accountId,
+      end_user: facts.endUser,
+      session: facts.session,
+      api: facts.api,
+      model: facts.model,
+      model_used: usedModel ?? end.model ?? null,
+      provider: last?.provider ?? end.provider ?? null,
+      status: end.status,
+      status_code: end.statusCode,
+      error_code: errorCodeOf(end.error),
+      finish_reason: last?.finish_reason ?? null,
+      stream: facts.stream,
+      cache_hit: end.cacheHit ?? false,
+      ttft_ms: ttftMs,
+      duration_ms: Math.round(now() - startedAt),
+      ...totalOf(tried),
+      ip_prefix: facts.ipPrefix,
+      attempts: tried,
+    };
+  };
+
+  return {
+    attempt(target, questionBytes) {
+      const begunAt = now();
+      let pieceMs: number | null = null;
+      usedModel = target.name;
+      const of = ({ status, statusCode, error, ...ending }: Outcome): AttemptRecord => ({
+        provider: target.provider.name,
+        model: target.upstreamName,
+        started_ms: Math.round(begunAt - startedAt),
+        status,
+        status_code: statusCode,
+        error_code: errorCodeOf(error),
+        finish_reason: ending.state?.finishReason ?? null,
+        ttft_ms: pieceMs,
+        duration_ms: Math.round(now() - begunAt),
+        ...billOf(target, { ...ending, questionBytes }, createdAt),
+      });
+      const standing = of({
+        status: "interrupted",
+        statusCode: null,
+        began: true,
+        complete: false,
+        state: undefined,
+      });
+      const asked = attempts.length === 0 ? question : undefined;
+      recorder.open(record({ status: "interrupted", statusCode: 500 }, [...attempts, standing]), asked);
+      return {
+        firstPiece() {
+          pieceMs ??= Math.round(now() - begunAt);
+          ttftMs ??= Math.round(now() - startedAt);
+        },
+        end: (outcome) => {
+          attempts.push(of(outcome));
+        },
+      };
+    },
+    close(end, content) {
+      if (closed) return;
+      closed = true;
+      recorder.close(record(end, attempts), {
+        // Without an attempt the question is in no journal yet.
+        ...(attempts.length === 0 && question !== undefined && { question }),
+        ...content,
+      });
+    },
+  };
+}

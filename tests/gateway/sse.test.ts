@@ -1,0 +1,59 @@
+import { describe, expect, test } from "bun:test";
+import { UpstreamError } from "../../src/errors/app-error.ts";
+import { createEventScanner, type Frame } from "../../src/gateway/sse.ts";
+
+const encode = (text: string) => new TextEncoder().encode(text);
+const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+
+/** Reads a text cut at these places; what the frames say, and their bytes together. */
+function read(text: string, cuts: readonly number[]) {
+  const bytes = encode(text);
+  const scanner = createEventScanner();
+  const frames: Frame[] = [];
+  let from = 0;
+  for (const cut of [...cuts, bytes.length]) {
+    frames.push(...scanner.push(bytes.slice(from, cut)));
+    from = cut;
+  }
+  const last = scanner.end();
+  if (last) frames.push(last);
+  return {
+    said: frames.map(({ name, data }) => ({ name, data })).filter(({ data }) => data !== undefined),
+    raw: decode(Buffer.concat(frames.map(({ raw }) => raw))),
+  };
+}
+
+const stream =
+  'data: {"a":"你好🙂"}\n\n: keep-alive\n\nevent: delta\ndata: one\ndata: two\n\ndata:x\r\n\r\nid: 7\rdata: y\r\rdata: [DONE]\n\n';
+const said = [
+  { name: undefined, data: '{"a":"你好🙂"}' },
+  { name: "delta", data: "one\ntwo" },
+  { name: undefined, data: "x" },
+  { name: undefined, data: "y" },
+  { name: undefined, data: "[DONE]" },
+];
+
+describe("events", () => {
+  test("are the same wherever the bytes are cut once, and lose none of them", () => {
+    const { length } = encode(stream);
+    for (let cut = 0; cut <= length; cut++)
+      expect([cut, read(stream, [cut])]).toEqual([cut, { said, raw: stream }]);
+  });
+
+  test("are the same byte by byte", () => {
+    const all = Array.from({ length: encode(stream).length }, (_, index) => index);
+    expect(read(stream, all)).toEqual({ said, raw: stream });
+  });
+
+  test("that lie within one piece are views of it", () => {
+    const piece = encode("data: 1\n\ndata: 2\n\n");
+    const frames = createEventScanner().push(piece);
+    expect(frames.map(({ raw }) => raw.buffer === piece.buffer)).toEqual([true, true]);
+  });
+
+  test("without an end are given at the end, and without a limit never", () => {
+    expect(read("data: last", [])).toEqual({ said: [{ name: undefined, data: "last" }], raw: "data: last" });
+    const scanner = createEventScanner({ bytesMax: 100 });
+    expect(() => scanner.push(encode(`data: ${"x".repeat(200)}`))).toThrow(UpstreamError);
+  });
+});
