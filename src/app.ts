@@ -3,9 +3,10 @@ import { type AddressRanges, clientAddress } from "./address.ts";
 import { type Admission, isDataPlane } from "./auth/admission.ts";
 import type { CookieJar } from "./auth/cookies.ts";
 import type { Drain } from "./drain.ts";
+import { anthropicErrorEvent, anthropicErrorResponse } from "./errors/anthropic.ts";
 import { AppError, NotFoundError } from "./errors/app-error.ts";
 import { type Envelope, envelopeResponse, errorEnvelope } from "./errors/envelope.ts";
-import { openAiErrorResponse } from "./errors/openai.ts";
+import { openAiErrorEvent, openAiErrorResponse } from "./errors/openai.ts";
 import type { SignIn } from "./handlers/oidc.ts";
 import { localeOf } from "./i18n/messages.ts";
 import { newId } from "./id.ts";
@@ -18,23 +19,35 @@ import { appMemberRoutes } from "./routes/app-member.ts";
 import { auditRoutes } from "./routes/audit.ts";
 import { authRoutes } from "./routes/auth.ts";
 import { readJson } from "./routes/body.ts";
+import { callRoutes } from "./routes/call.ts";
 import { completionRoutes } from "./routes/completion.ts";
 import { healthRoutes } from "./routes/health.ts";
-import { modelRoutes } from "./routes/models.ts";
+import { modelRoutes } from "./routes/model.ts";
+import { modelListRoutes } from "./routes/models.ts";
 import { oidcRoutes } from "./routes/oidc.ts";
+import { priceRoutes } from "./routes/price.ts";
 import { toValidateError } from "./routes/problems.ts";
+import { providerRoutes } from "./routes/provider.ts";
+import { requestRoutes } from "./routes/request.ts";
 import { openScope, type Scope, scopeOf } from "./routes/scope.ts";
 import { setupRoutes } from "./routes/setup.ts";
 import { swaggerRoutes } from "./routes/swagger.ts";
+import { usageRoutes } from "./routes/usage.ts";
 import type { AccountService } from "./services/account.ts";
 import type { AppService } from "./services/app.ts";
 import type { AppKeyService } from "./services/app-key.ts";
 import type { AppMemberService } from "./services/app-member.ts";
 import type { AuditService } from "./services/audit.ts";
+import type { CallService } from "./services/call.ts";
 import type { CompletionService } from "./services/completion.ts";
 import type { HealthService } from "./services/health.ts";
+import type { ModelService } from "./services/model.ts";
 import type { OidcService } from "./services/oidc.ts";
+import type { PriceService } from "./services/price.ts";
+import type { ProviderService } from "./services/provider.ts";
+import type { RequestService } from "./services/request.ts";
 import type { SessionService } from "./services/session.ts";
+import type { UsageService } from "./services/usage.ts";
 
 /** What the routes need; whoever calls has built it. */
 export interface AppNeeds {
@@ -43,11 +56,19 @@ export interface AppNeeds {
   audit: AuditService;
   keys: AppKeyService;
   members: AppMemberService;
+  models: ModelService;
   oidc: OidcService;
+  prices: PriceService;
+  providers: ProviderService;
+  requests: RequestService;
+  usage: UsageService;
   sessions: SessionService;
   cookies: CookieJar;
   /** Opens a session for somebody who has logged in elsewhere. */
   signIn: SignIn;
+  calls: CallService;
+  /** Largest body on `/v1`, in bytes. */
+  bodyBytesMax: number;
   completions: CompletionService;
   health: HealthService;
   admit: Admission;
@@ -84,7 +105,12 @@ interface ErrorReply {
   /** For answers that are not a whole response, such as an event of a stream. */
   envelope: (error: unknown, scope: Scope) => Envelope;
   response: (error: unknown, scope: Scope, path: string) => Response;
+  /** For streams of `/v1`. */
+  event: (error: unknown, scope: Scope) => string;
 }
+
+/** Whether the callers of a path of the data plane speak Anthropic's dialect; all others speak OpenAI's. */
+const speaksAnthropic = (path: string) => path === "/v1/messages" || path.startsWith("/v1/messages/");
 
 function errorReply({ log, debug }: Pick<AppNeeds, "log" | "debug">): ErrorReply {
   const report = (error: unknown, { requestId }: Scope) => {
@@ -107,7 +133,13 @@ function errorReply({ log, debug }: Pick<AppNeeds, "log" | "debug">): ErrorReply
     response(error, scope, path) {
       if (!isDataPlane(path)) return envelopeResponse(envelope(error, scope));
       report(error, scope);
-      return openAiErrorResponse(error, { ...scope, debug });
+      const render = speaksAnthropic(path) ? anthropicErrorResponse : openAiErrorResponse;
+      return render(error, { ...scope, debug });
+    },
+    event(error, scope) {
+      report(error, scope);
+      const render = speaksAnthropic(scope.path) ? anthropicErrorEvent : openAiErrorEvent;
+      return render(error, { ...scope, debug });
     },
   };
 }
@@ -115,7 +147,8 @@ function errorReply({ log, debug }: Pick<AppNeeds, "log" | "debug">): ErrorReply
 /** Every route of the system, for the app itself and for its documentation. */
 export const allRoutes = (needs: AppNeeds, reply: ErrorReply = errorReply(needs)) =>
   new Elysia({ normalize: false, handler: { standardHostname: false } })
-    .onParse(({ request }) => readJson(request))
+    // Bodies of the data plane travel as they are: whoever needs their text reads it.
+    .onParse(({ request, path }) => (isDataPlane(path) ? {} : readJson(request)))
     .onBeforeHandle(({ path, request }) => {
       // Whoever was let in for one route is not answered by another.
       if (path !== scopeOf(request).path) throw new NotFoundError("route.not_found");
@@ -138,7 +171,13 @@ export const allRoutes = (needs: AppNeeds, reply: ErrorReply = errorReply(needs)
     .use(appRoutes(needs))
     .use(appMemberRoutes(needs))
     .use(appKeyRoutes(needs))
-    .use(modelRoutes());
+    .use(providerRoutes(needs))
+    .use(modelRoutes(needs))
+    .use(priceRoutes(needs))
+    .use(requestRoutes(needs))
+    .use(usageRoutes(needs))
+    .use(callRoutes({ ...needs, renderEvent: reply.event }))
+    .use(modelListRoutes(needs));
 
 /** Builds the app: admission first, then the routes, each answer with the id under which it stands in the log. */
 export function createApp(needs: AppNeeds): App {

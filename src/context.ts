@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { addressRanges, httpUrl } from "./address.ts";
 import type { App } from "./app.ts";
 import { type AppNeeds, createApp } from "./app.ts";
@@ -10,27 +11,45 @@ import { createAccessTokens } from "./auth/token.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { Config } from "./config/config.ts";
 import { openDatabase } from "./database/database.ts";
+import { makeDataDir } from "./database/embedded-place.ts";
 import { watchDatabase } from "./database/health.ts";
 import { createMigrations } from "./database/migrations.ts";
 import { createPool, createRenewablePool } from "./database/pool.ts";
 import { createDrain, type Drain } from "./drain.ts";
-import { createCompletionGateway } from "./gateway/completion.ts";
+import { every } from "./every.ts";
+import { dialectOf } from "./gateway/ask.ts";
+import { createMemoryCache } from "./gateway/cache.ts";
+import { createRedisCache } from "./gateway/cache-redis.ts";
+import { createGateway } from "./gateway/call.ts";
+import { createChooser } from "./gateway/choose.ts";
 import { cookiesOf } from "./handlers/auth.ts";
 import type { Uuid } from "./id.ts";
 import { openKeyring } from "./keyring/keyring.ts";
 import type { Log } from "./log.ts";
-import { createEchoProvider, echoModel } from "./providers/echo.ts";
-import { createOpenAiProvider } from "./providers/openai.ts";
+import { openJournal } from "./metering/journal.ts";
+import { createRecorder } from "./metering/recorder.ts";
+import { replayJournals } from "./metering/replay.ts";
+import { echoModel } from "./providers/echo.ts";
+import { listModels } from "./providers/models.ts";
+import { createTransport } from "./providers/transport.ts";
 import { callerOf, scopeOf } from "./routes/scope.ts";
 import { createAccountService } from "./services/account.ts";
 import { createAppService } from "./services/app.ts";
 import { type AppKeyService, createAppKeyService } from "./services/app-key.ts";
 import { createAppMemberService } from "./services/app-member.ts";
 import { createAuditService } from "./services/audit.ts";
+import { createCallService } from "./services/call.ts";
 import { createCompletionService } from "./services/completion.ts";
 import { createHealthService } from "./services/health.ts";
+import { createModelService } from "./services/model.ts";
 import { createOidcService } from "./services/oidc.ts";
+import { createPartitionService } from "./services/partition.ts";
+import { createPriceService } from "./services/price.ts";
+import { createProviderService } from "./services/provider.ts";
+import { createRegistry, toTargetProvider } from "./services/registry.ts";
+import { createRequestService } from "./services/request.ts";
 import { createSessionService, type SessionService } from "./services/session.ts";
+import { createUsageService } from "./services/usage.ts";
 import { findInstallation } from "./sql/installation.ts";
 
 /** Everything a serving process is made of; disposing of it closes all in reverse. */
@@ -43,6 +62,12 @@ export interface Context extends AsyncDisposable {
   readonly setupUrl: string | undefined;
 }
 
+/** How often the partitions of the records are looked after, in milliseconds. */
+const partitionMs = 3600_000;
+/** How often the journals of ended processes are looked for, in milliseconds. */
+const replayMs = 5000;
+/** How long a list of models may take before an error does without it, in milliseconds. */
+const listMs = 5000;
 /** How often what is of no more use is removed, in milliseconds. */
 const pruneMs = 3600_000;
 
@@ -62,7 +87,7 @@ const knownKey = (keys: Pick<AppKeyService, "findUsable">) => async (publicId: s
       appId: key.app_id,
       accountId: key.account_id,
       models: key.models,
-      appModel: key.app_model ?? undefined,
+      app: { config: key.config, version: key.version },
     },
     secretHash: key.secret_hash,
     expiresAt: key.expires_at,
@@ -149,17 +174,44 @@ export async function createContext(
     csrf: config.csrf,
   };
 
-  const drain = createDrain();
-  const { apiKey, baseUrl, models, timeouts, proxied } = config.provider;
-  const echoes = config.environment === "development" && apiKey === undefined;
-  const gateway = createCompletionGateway({
-    provider: createOpenAiProvider({ name: "default", baseUrl, apiKey, timeouts, proxied, log }),
-    echo: createEchoProvider(),
-    models,
-    log,
-    clock: () => performance.now(),
-  });
+  const partitions = createPartitionService({ sql, clock, log, retention: config.retention });
+  building.use(every(partitionMs, { name: "partitions", log }, partitions.upkeep));
+  const root = join(makeDataDir(config.dataDir), "journal");
+  building.use(every(replayMs, { name: "replay", log }, () => replayJournals({ sql, root, log })));
+  const journal = openJournal({ root, sync: config.journalSync });
+  const recorder = building.use(createRecorder({ sql, journal, log }));
 
+  const drain = createDrain();
+  const registry = createRegistry({
+    sql,
+    keyring,
+    changes,
+    general: config.provider,
+    guard: health.guard,
+    log,
+  });
+  await registry.all();
+  const transport = createTransport();
+  const now = () => performance.now();
+  const cache = building.use(
+    config.redisUrl === undefined ? createMemoryCache() : createRedisCache({ url: config.redisUrl, log }),
+  );
+  const gateway = createGateway({
+    recorder,
+    transport,
+    chooser: createChooser({ now, log }),
+    cache,
+    now,
+    listModels: ({ provider }, signal) =>
+      listModels(
+        transport,
+        dialectOf(provider),
+        provider,
+        AbortSignal.any([signal, AbortSignal.timeout(listMs)]),
+      ),
+  });
+  const { apiKey, models } = config.provider;
+  const echoes = config.environment === "development" && apiKey === undefined;
   const needs: AppNeeds = {
     ...guarded,
     apps: health.guard(createAppService({ sql, clock, audit })),
@@ -172,8 +224,25 @@ export async function createContext(
       const opened = await guarded.sessions.open(account, callerOf(scopeOf(request), request));
       return { cookies: cookiesOf(cookies, opened) };
     },
+    models: health.guard(createModelService({ sql, clock, audit, builtIn: [...models, echoModel] })),
+    prices: health.guard(createPriceService({ sql, clock, audit })),
+    providers: health.guard(
+      createProviderService({
+        sql,
+        clock,
+        keyring,
+        audit,
+        ready: (provider) => toTargetProvider(provider, { keyring, general: config.provider, log }),
+        listModels: (provider, signal) => listModels(transport, dialectOf(provider), provider, signal),
+      }),
+    ),
+    requests: health.guard(createRequestService({ sql, clock })),
+    usage: health.guard(createUsageService({ sql, clock })),
+    calls: createCallService({ registry, gateway, defaults: echoes ? [echoModel] : models }),
+    bodyBytesMax: config.bodyBytesMax,
     completions: createCompletionService({
       gateway,
+      registry,
       models,
       defaultModel: echoes ? echoModel : undefined,
     }),

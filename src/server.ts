@@ -6,8 +6,9 @@ import type { Log } from "./log.ts";
 
 /** Seconds of silence after which a connection is closed; calls that wait for a model lift it. */
 const idleTimeoutSecondsDefault = 30;
-/** Beyond any body that a route takes; a larger one is cut off by the server itself with 413. */
-const bodyBytesMax = 64 * 1024 * 1024;
+const bodyBytesMaxDefault = 32 * 1024 * 1024;
+/** What a route takes is its own to say; the server itself cuts off at this much more, in bytes. */
+const bodyBytesBeyond = 32 * 1024 * 1024;
 /** How long calls in flight may go on once the service is told to stop, in milliseconds. */
 const drainMs = 30_000;
 
@@ -30,10 +31,19 @@ export function startServer(
     port,
     drain,
     log,
+    bodyBytesMax = bodyBytesMaxDefault,
     idleTimeoutSeconds = idleTimeoutSecondsDefault,
-  }: { host: string; port: number; drain: Drain; log: Log; idleTimeoutSeconds?: number },
+  }: {
+    host: string;
+    port: number;
+    drain: Drain;
+    log: Log;
+    /** Largest body of any route, in bytes. */
+    bodyBytesMax?: number;
+    idleTimeoutSeconds?: number;
+  },
 ): Server {
-  const server = listen(app, { host, port, idleTimeoutSeconds });
+  const server = listen(app, { host, port, bodyBytesMax, idleTimeoutSeconds });
   return {
     url: httpUrl(host, server.port),
     async stop() {
@@ -56,12 +66,19 @@ export function startServer(
  */
 export async function checkAddress({ host, port }: { host: string; port: number }): Promise<void> {
   const app = { fetch: async () => new Response(null, { status: 503 }) };
-  await listen(app, { host, port, idleTimeoutSeconds: idleTimeoutSecondsDefault }).stop(true);
+  await listen(app, { host, port, bodyBytesMax: 0, idleTimeoutSeconds: idleTimeoutSecondsDefault }).stop(
+    true,
+  );
 }
 
 function listen(
   app: App,
-  { host, port, idleTimeoutSeconds }: { host: string; port: number; idleTimeoutSeconds: number },
+  {
+    host,
+    port,
+    bodyBytesMax,
+    idleTimeoutSeconds,
+  }: { host: string; port: number; bodyBytesMax: number; idleTimeoutSeconds: number },
 ): Bun.Server<undefined> {
   try {
     return Bun.serve({
@@ -70,7 +87,7 @@ function listen(
       reusePort: false,
       development: false,
       idleTimeout: idleTimeoutSeconds,
-      maxRequestBodySize: bodyBytesMax,
+      maxRequestBodySize: bodyBytesMax + bodyBytesBeyond,
       fetch: (request, server) => app.fetch(request, server),
     });
   } catch (cause) {

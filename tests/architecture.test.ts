@@ -8,7 +8,19 @@ interface Room {
 }
 
 /** May be imported by all, and import each other at most. */
-const leaves = ["config", "errors", "i18n", "log", "clock", "id", "version", "drain", "address"];
+const leaves = [
+  "config",
+  "errors",
+  "i18n",
+  "log",
+  "clock",
+  "id",
+  "version",
+  "drain",
+  "address",
+  "file-lock",
+  "every",
+];
 
 /** Everything may be imported here, and nothing of it elsewhere. */
 const wiring = ["main", "cli", "app", "context", "server"];
@@ -17,17 +29,18 @@ const wiring = ["main", "cli", "app", "context", "server"];
 const table: Record<string, Room> = {
   routes: { rooms: ["handlers", "auth", "type:services"], packages: ["elysia", "@sinclair/typebox"] },
   handlers: {
-    rooms: ["type:services", "type:gateway", "type:auth", "type:providers", "type:openapi"],
+    rooms: ["type:services", "type:gateway", "type:auth", "type:providers", "type:openapi", "type:metering"],
     packages: ["swagger-ui-dist"],
   },
   services: {
-    rooms: ["sql", "gateway", "providers", "auth", "type:database", "type:keyring"],
-    packages: ["openid-client"],
+    rooms: ["sql", "gateway", "providers", "metering", "auth", "type:database", "type:keyring"],
+    packages: ["openid-client", "openai"],
   },
   sql: { rooms: [], packages: ["type:postgres"] },
   auth: { rooms: ["sql", "type:database"], packages: ["jose", "node:crypto"] },
   keyring: { rooms: ["sql", "database"], packages: ["node:"] },
-  gateway: { rooms: ["providers"], packages: [] },
+  gateway: { rooms: ["providers", "metering"], packages: ["bun", "node:crypto"] },
+  metering: { rooms: ["sql", "type:database", "type:providers", "type:gateway"], packages: ["node:"] },
   providers: { rooms: [], packages: ["openai", "node:", "bun"] },
   database: { rooms: [], packages: ["postgres", "ley", "node:", "bun"] },
   openapi: { rooms: [], packages: ["elysia", "@elysiajs/swagger"] },
@@ -40,6 +53,8 @@ const table: Record<string, Room> = {
   version: { rooms: [], packages: [] },
   drain: { rooms: [], packages: [] },
   address: { rooms: [], packages: ["node:net"] },
+  every: { rooms: [], packages: [] },
+  "file-lock": { rooms: [], packages: ["bun:sqlite", "node:fs"] },
 };
 
 interface Import {

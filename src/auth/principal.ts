@@ -1,4 +1,5 @@
 import type { Uuid } from "../id.ts";
+import type { AppConfig } from "../sql/app.ts";
 
 /** What a person may do in the whole installation, from most to least. */
 export const roles = ["owner", "admin", "editor", "viewer"] as const;
@@ -36,6 +37,6 @@ export interface KeyPrincipal {
   accountId: Uuid;
   /** What the key may call; empty for all that its app may. */
   models: readonly string[];
-  /** The model of the app's config, where it has one. */
-  appModel: string | undefined;
+  /** The app's config, and the count of its changes. */
+  app: { config: AppConfig; version: number };
 }

@@ -1,4 +1,5 @@
-import { statfs } from "node:fs/promises";
+import { readdir, statfs } from "node:fs/promises";
+import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { openDatabase } from "../database/database.ts";
 import { createMigrations, type Migration } from "../database/migrations.ts";
@@ -6,8 +7,13 @@ import { createPool } from "../database/pool.ts";
 import { AppError } from "../errors/app-error.ts";
 import { StartupError } from "../errors/startup.ts";
 import { t } from "../i18n/messages.ts";
-import { type Log, silentLog } from "../log.ts";
-import { createOpenAiProvider } from "../providers/openai.ts";
+import type { Log } from "../log.ts";
+import { rejectedName } from "../metering/journal.ts";
+import { listModels } from "../providers/models.ts";
+import { openaiDialect } from "../providers/openai-dialect.ts";
+import { createTransport } from "../providers/transport.ts";
+import { toDefaultTarget } from "../services/registry.ts";
+import { countUnpartitioned } from "../sql/partition.ts";
 import { type Command, dataDirFlag } from "./command.ts";
 
 /** One look at one thing. `warn` is worth knowing and no failure; a `fail` says how to mend it. */
@@ -43,15 +49,37 @@ async function checkDatabase(config: Config, log: Log): Promise<Finding[]> {
     const sql = createPool(database.url, { size: 1, arrays: false });
     const [row] = await sql<{ version: string; now: Date }[]>`
       select current_setting('server_version') as version, clock_timestamp() as now`;
+    const current = known.every(({ appliedAt }) => appliedAt !== null);
+    const stray = current ? await countUnpartitioned(sql) : 0;
     await sql.end({ timeout: 1 });
     return [
       ok("database", `PostgreSQL ${row?.version}${database.embedded ? ", embedded" : ""}`),
       checkMigrations(known, unknown),
+      ...(current ? [checkPartitions(stray)] : []),
       checkClock(row?.now ?? new Date(0)),
     ];
   } catch (error) {
     return [fail("database", reasonOf(error))];
   }
+}
+
+function checkPartitions(stray: number): Finding {
+  if (stray === 0) return ok("partitions", "every record is in the partition of its day");
+  return warn(
+    "partitions",
+    `${stray} records are in no day's partition; a running service makes the partitions of the days around today and moves them`,
+  );
+}
+
+/** What the database would not take lies beside the journals. */
+async function checkJournal({ dataDir }: Config): Promise<Finding> {
+  const names = await readdir(join(dataDir, "journal"), { recursive: true }).catch(() => []);
+  const rejected = names.filter((name) => name.endsWith(rejectedName));
+  if (rejected.length === 0) return ok("journal", "no record was refused");
+  return warn(
+    "journal",
+    `records that the database refused are in ${join(dataDir, "journal", rejected[0] ?? "")}; look at them, then delete the file`,
+  );
 }
 
 function checkMigrations(known: Migration[], [newer]: Migration[]): Finding {
@@ -82,19 +110,17 @@ async function checkDisk({ dataDir, database }: Config): Promise<Finding[]> {
 }
 
 async function checkProvider(config: Config): Promise<Finding[]> {
-  const { apiKey, baseUrl, models, timeouts, proxied } = config.provider;
+  const { apiKey, baseUrl, models } = config.provider;
   if (apiKey === undefined)
     return [warn("provider", "OPEN_API_KEY is not set; only the model 'echo' will answer")];
   try {
-    const provider = createOpenAiProvider({
-      name: "default",
-      baseUrl,
-      apiKey,
-      timeouts,
-      proxied,
-      log: silentLog,
-    });
-    const available = await provider.listModels({ signal: AbortSignal.timeout(15_000) });
+    const provider = toDefaultTarget(config.provider);
+    const available = await listModels(
+      createTransport(),
+      openaiDialect,
+      provider,
+      AbortSignal.timeout(15_000),
+    );
     const taken = ok(
       "provider",
       `${baseUrl} takes the key; it may use: ${available.join(", ") || "no model"}`,
@@ -160,6 +186,7 @@ export const doctorCommand: Command = {
     for (const check of [
       () => checkDatabase(config, log()),
       () => checkDisk(config),
+      async () => [await checkJournal(config)],
       () => checkProvider(config),
     ]) {
       for (const finding of await check()) report(finding);

@@ -12,6 +12,7 @@ import { configCommand } from "./config.ts";
 import { doctorCommand } from "./doctor.ts";
 import { keyCommand } from "./key.ts";
 import { migrateCommand } from "./migrate.ts";
+import { priceCommand } from "./price.ts";
 import { secretCommand } from "./secret.ts";
 import { serveCommand } from "./serve.ts";
 import { versionCommand } from "./version.ts";
@@ -21,6 +22,7 @@ const commands: readonly Command[] = [
   migrateCommand,
   accountCommand,
   keyCommand,
+  priceCommand,
   secretCommand,
   auditCommand,
   doctorCommand,

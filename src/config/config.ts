@@ -68,6 +68,12 @@ export interface Config {
     /** An HTTP(S)_PROXY applies, so that a direct connection says nothing about the provider. */
     readonly proxied: boolean;
   };
+  /** Largest body on `/v1`, in bytes. */
+  readonly bodyBytesMax: number;
+  readonly journalSync: "interval" | "line";
+  /** How long records and their content are kept, in days. */
+  readonly retention: { readonly requestDays: number; readonly contentDays: number };
+  readonly redisUrl: string | undefined;
   readonly log: { readonly level: LogLevel; readonly format: "json" | "pretty" };
   /** Each setting's text and where it came from, for `llmops config`. */
   readonly origins: Readonly<Record<SettingName, Origin>>;
@@ -190,6 +196,13 @@ function toConfig(values: SettingValues, origins: Record<SettingName, Origin>, s
         (name) => sources.environment[name],
       ),
     },
+    bodyBytesMax: values.LLMOPS_MAX_BODY,
+    journalSync: values.LLMOPS_JOURNAL_SYNC,
+    retention: {
+      requestDays: values.LLMOPS_RETENTION_DAYS,
+      contentDays: values.LLMOPS_CONTENT_RETENTION_DAYS,
+    },
+    redisUrl: values.REDIS_URL,
     log: {
       level: values.LLMOPS_DEBUG ? "debug" : values.LOG_LEVEL,
       format: values.LOG_FORMAT ?? (sources.terminal ? "pretty" : "json"),

@@ -89,6 +89,37 @@ export const settings = {
   ),
   LLMOPS_UPSTREAM_IDLE_TIMEOUT: seconds("120", "longest pause within a provider's answer, in seconds"),
   LLMOPS_UPSTREAM_TOTAL_TIMEOUT: seconds("600", "longest time for a whole call with its retries, in seconds"),
+  LLMOPS_MAX_BODY: setting({
+    schema: Type.Integer({ minimum: 1024, maximum: 1_073_741_824 }),
+    default: "33554432",
+    allowed: "whole bytes from 1024 to 1073741824",
+    help: "largest body of a call on /v1, in bytes; a larger one is refused with 413",
+  }),
+  LLMOPS_JOURNAL_SYNC: setting({
+    schema: Type.Union([Type.Literal("interval"), Type.Literal("line")]),
+    default: "interval",
+    allowed: "interval or line",
+    help: "when records must survive a power cut: a tenth of a second after they are written, or at once",
+  }),
+  LLMOPS_RETENTION_DAYS: setting({
+    schema: Type.Integer({ minimum: 1, maximum: 36_500 }),
+    default: "90",
+    allowed: "whole days from 1 to 36500",
+    help: "how long the records of calls are kept",
+  }),
+  LLMOPS_CONTENT_RETENTION_DAYS: setting({
+    schema: Type.Integer({ minimum: 1, maximum: 36_500 }),
+    default: "14",
+    allowed: "whole days from 1 to 36500",
+    help: "how long questions and answers are kept",
+  }),
+  REDIS_URL: setting({
+    schema: Type.String({ pattern: "^rediss?://\\S+$" }),
+    check: isUrl,
+    allowed: "a URL that begins with redis:// or rediss://",
+    help: "keeps cached answers there, for all processes; without it each process keeps its own",
+    secret: true,
+  }),
   DATABASE_URL: setting({
     alias: "SQLALCHEMY_DATABASE_URI",
     schema: Type.String({ pattern: "^postgres(ql)?(\\+\\w+)?://\\S+$" }),

@@ -1,7 +1,8 @@
 import type { Drain } from "../drain.ts";
 import { type Envelope, success } from "../errors/envelope.ts";
-import type { ChatAnswer, Usage } from "../providers/provider.ts";
-import type { CompletionService, Question } from "../services/completion.ts";
+import type { ChatAnswer } from "../providers/chat-answer.ts";
+import type { TokenUsage } from "../providers/usage.ts";
+import type { Asker, ChatEvent, CompletionService, Question } from "../services/completion.ts";
 import { type EventWriter, eventStream } from "./event-stream.ts";
 
 interface Needs {
@@ -19,11 +20,11 @@ export type WireUsage = {
   cached_tokens: number;
 } | null;
 
-const toWireUsage = (usage: Usage | null): WireUsage =>
+const toWireUsage = (usage: TokenUsage | null): WireUsage =>
   usage && {
     prompt_tokens: usage.promptTokens,
     completion_tokens: usage.completionTokens,
-    total_tokens: usage.totalTokens,
+    total_tokens: usage.promptTokens + usage.completionTokens,
     cached_tokens: usage.cachedTokens,
   };
 
@@ -36,21 +37,22 @@ const toWireEnd = ({ model, finishReason, usage }: Omit<ChatAnswer, "content">) 
 /** `POST /app/completion`: an envelope, or with `stream` the events `delta` and then `done` or `error`. */
 export async function complete(
   { completions, drain, renderError }: Needs,
-  { question, stream, signal }: { question: Question; stream: boolean; signal: AbortSignal },
+  { question, stream, signal, ...asker }: Asker & { question: Question; stream: boolean },
 ): Promise<Envelope | Response> {
   const call = drain.track(signal);
+  const tracked = { ...asker, signal: call.signal };
   if (!stream) {
     try {
-      const { content, ...end } = await completions.complete(question, call);
+      const { content, ...end } = await completions.complete(question, tracked);
       return success("", { content, ...toWireEnd(end) });
     } finally {
       call.release();
     }
   }
   try {
-    const answer = await completions.stream(question, call);
+    const answer = await completions.stream(question, tracked);
     return eventStream(pieces(answer.events, renderError), async () => {
-      await answer.cancel();
+      answer.cancel();
       call.release();
     });
   } catch (error) {
@@ -60,9 +62,7 @@ export async function complete(
 }
 
 async function* pieces(
-  events: AsyncIterable<
-    { type: "delta"; content: string } | ({ type: "done" } & Omit<ChatAnswer, "content">)
-  >,
+  events: AsyncIterable<ChatEvent>,
   renderError: (error: unknown) => Envelope,
 ): EventWriter {
   try {

@@ -1,5 +1,10 @@
 import type { KeyPrincipal } from "../auth/principal.ts";
 import { NotFoundError } from "../errors/app-error.ts";
+import type { CallService } from "../services/call.ts";
+
+interface Needs {
+  calls: CallService;
+}
 
 /** A model in OpenAI's list. */
 export interface WireModel {
@@ -12,19 +17,13 @@ export interface WireModel {
 
 const toWireModel = (id: string): WireModel => ({ id, object: "model", created: 0, owned_by: "llmops" });
 
-/** What a key may call: its app, by either name, and the model of the app's config, as far as the key is not narrowed. */
-const modelsOf = ({ appId, appModel, models }: KeyPrincipal): string[] => {
-  const all = ["app", appId, ...(appModel === undefined ? [] : [appModel])];
-  return models.length === 0 ? all : all.filter((model) => models.includes(model));
-};
-
-/** `GET /v1/models` */
-export const listModels = (key: KeyPrincipal): Response =>
-  Response.json({ object: "list", data: modelsOf(key).map(toWireModel) });
+/** `GET /v1/models`: what the key may call. */
+export const listModels = ({ calls }: Needs, key: KeyPrincipal): Response =>
+  Response.json({ object: "list", data: calls.models(key).map(toWireModel) });
 
 /** `GET /v1/models/:model` @throws {NotFoundError} no such model, or not this key's to call. */
-export function getModel(key: KeyPrincipal, model: string): Response {
-  if (!modelsOf(key).includes(model))
+export function getModel({ calls }: Needs, key: KeyPrincipal, model: string): Response {
+  if (!calls.models(key).includes(model))
     throw new NotFoundError("model.not_found", { params: { model: model.slice(0, 255) } });
   return Response.json(toWireModel(model));
 }

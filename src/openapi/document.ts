@@ -62,7 +62,11 @@ const tags = [
   { name: "health", description: "Whether the service works · 健康检查" },
   { name: "key", description: "Keys that open `/v1` for an app · 密钥" },
   { name: "member", description: "Who else may see or change an app · 成员" },
+  { name: "model", description: "Models that can be called, and what they cost · 模型与价格" },
   { name: "oidc", description: "Login with an OpenID provider · 单点登录" },
+  { name: "provider", description: "Who answers · 模型服务" },
+  { name: "request", description: "What every call did · 调用记录" },
+  { name: "usage", description: "How much there was of everything · 用量" },
   { name: "v1", description: "What app keys open, in OpenAI's shape · OpenAI 兼容接口" },
 ];
 

@@ -13,6 +13,8 @@ const Parameters = strict({
   temperature: optional(Type.Number({ minimum: 0, maximum: 2 })),
   top_p: optional(Type.Number({ minimum: 0, maximum: 1 })),
   max_tokens: optional(Type.Integer({ minimum: 1, maximum: 10_000_000 })),
+  max_completion_tokens: optional(Type.Integer({ minimum: 1, maximum: 10_000_000 })),
+  reasoning_effort: optional(text({ minLength: 1, maxLength: 32 })),
   presence_penalty: optional(Type.Number({ minimum: -2, maximum: 2 })),
   frequency_penalty: optional(Type.Number({ minimum: -2, maximum: 2 })),
   seed: optional(Type.Integer({ minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER })),
@@ -25,11 +27,51 @@ const Parameters = strict({
   response_format: optional(strict({ type: oneOf(["text", "json_object"]) })),
 });
 
+const modelName = (description: string) => text({ minLength: 1, maxLength: 255, description });
+
 const Config = strict(
   {
-    model: optional(text({ minLength: 1, maxLength: 255 })),
+    model: optional(modelName("which answers; without it and without targets, the default one")),
+    targets: optional(
+      Type.Array(
+        strict({
+          model: modelName("a registered model"),
+          weight: optional(Type.Number({ minimum: 0.001, maximum: 1000, description: "1 without it" })),
+        }),
+        { minItems: 1, maxItems: 16, description: "several models to choose from, instead of `model`" },
+      ),
+    ),
+    routing: optional(
+      oneOf(["ordered", "weighted"], {
+        description:
+          "ordered: the next target is asked where one fails; weighted: they share the calls by weight",
+      }),
+    ),
+    models: optional(
+      Type.Array(modelName("a registered model"), {
+        maxItems: 100,
+        description: "further models that the app's keys may call by name",
+      }),
+    ),
     system_prompt: optional(text({ maxLength: 32_768 })),
     parameters: optional(Parameters),
+    locked: optional(
+      Type.Array(text({ minLength: 1, maxLength: 64 }), {
+        maxItems: 50,
+        description: "parameters that callers may not set",
+      }),
+    ),
+    content: optional(
+      oneOf(["full", "redacted", "none"], {
+        description: "what is kept of questions and answers; full without it",
+      }),
+    ),
+    cache: optional(
+      strict(
+        { ttl_seconds: Type.Integer({ minimum: 1, maximum: 86_400 }) },
+        { description: "answers the same request again from memory for so long; off without it" },
+      ),
+    ),
   },
   { description: "replaced as a whole" },
 );

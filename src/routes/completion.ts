@@ -5,7 +5,7 @@ import type { Envelope } from "../errors/envelope.ts";
 import { complete } from "../handlers/completion.ts";
 import type { CompletionService } from "../services/completion.ts";
 import { envelopeDoc, strict, text } from "./contract.ts";
-import { type Scope, scoped } from "./scope.ts";
+import { principalOf, type Scope, scoped } from "./scope.ts";
 
 const usage = {
   prompt_tokens: Type.Integer(),
@@ -74,7 +74,14 @@ export const completionRoutes = ({ completions, drain, renderError }: Completion
       scope.untimed();
       return complete(
         { completions, drain, renderError: (error) => renderError(error, scope) },
-        { question, stream, signal: request.signal },
+        {
+          question,
+          stream,
+          signal: request.signal,
+          id: scope.requestId,
+          accountId: principalOf(scope).accountId,
+          ip: scope.ip,
+        },
       );
     },
     CompletionContract,

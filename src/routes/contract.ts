@@ -50,6 +50,9 @@ TypeRegistry.Set(
   "Time",
   (_schema, value) => typeof value === "string" && timeForm.test(value) && !Number.isNaN(Date.parse(value)),
 );
+/** At most 12 digits on either side of the point, as the tables have room for. */
+const decimalForm = /^\d{1,12}(\.\d{1,12})?$/;
+TypeRegistry.Set("Decimal", (_schema, value) => typeof value === "string" && decimalForm.test(value));
 TypeRegistry.Set("AddressRange", (_schema, value) => typeof value === "string" && isAddressRange(value));
 TypeRegistry.Set<TSchema & { minimum: number; maximum: number }>(
   "Digits",
@@ -88,6 +91,10 @@ export const email = (options: Described = {}): TUnsafe<string> =>
 /** A moment in time, as RFC 3339 writes it. */
 export const time = (options: Described = {}): TUnsafe<string> =>
   Type.Unsafe<string>({ [Kind]: "Time", type: "string", format: "date-time", ...options });
+
+/** An exact decimal that is not negative, as text: JSON's numbers are not exact everywhere. */
+export const decimal = (options: Described = {}): TUnsafe<string> =>
+  Type.Unsafe<string>({ [Kind]: "Decimal", type: "string", format: "decimal", ...options });
 
 /** An address or a network in CIDR form. */
 export const addressRange = (options: Described = {}): TUnsafe<string> =>
@@ -129,7 +136,20 @@ const errorExamples: Record<Exclude<Code, "SUCCESS">, { message: string; data: u
 
 export interface EnvelopeDoc {
   operationId: string;
-  tag: "app" | "member" | "key" | "completion" | "auth" | "account" | "audit" | "oidc" | "health";
+  tag:
+    | "app"
+    | "member"
+    | "key"
+    | "completion"
+    | "auth"
+    | "account"
+    | "audit"
+    | "oidc"
+    | "health"
+    | "provider"
+    | "model"
+    | "request"
+    | "usage";
   summary: string;
   description?: string;
   /** Shape of `data` on success. */
@@ -188,6 +208,24 @@ export function envelopeDoc(doc: EnvelopeDoc) {
     },
   };
 }
+
+/** The documentation of a route that answers with a file, outside of the envelope; its errors are in it. */
+export const downloadDoc = (doc: Pick<EnvelopeDoc, "operationId" | "tag" | "summary" | "description">) => ({
+  operationId: doc.operationId,
+  tags: [doc.tag],
+  summary: doc.summary,
+  ...(doc.description !== undefined && { description: doc.description }),
+  security: [{ login: [] }],
+  responses: {
+    200: {
+      description: "the file; an error before its first line is the envelope",
+      content: {
+        "text/csv": { schema: { type: "string" as const }, example: "id,…\r\n" },
+        "application/x-ndjson": { schema: { type: "string" as const }, example: '{"id":"…"}\n' },
+      },
+    },
+  },
+});
 
 const envelopeSchema = (codes: readonly Code[], data: TSchema) =>
   Type.Object({

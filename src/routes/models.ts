@@ -1,6 +1,7 @@
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { getModel, listModels } from "../handlers/models.ts";
+import type { CallService } from "../services/call.ts";
 import { text } from "./contract.ts";
 import { keyOf, scoped } from "./scope.ts";
 
@@ -78,8 +79,8 @@ const GetModelContract = {
 };
 
 /** `/v1/models`, for app keys. */
-export const modelRoutes = () =>
+export const modelListRoutes = (needs: { calls: CallService }) =>
   new Elysia({ prefix: "/v1/models", normalize: false })
     .use(scoped)
-    .get("/", ({ scope }) => listModels(keyOf(scope)), ListModelsContract)
-    .get("/:model", ({ params: { model }, scope }) => getModel(keyOf(scope), model), GetModelContract);
+    .get("/", ({ scope }) => listModels(needs, keyOf(scope)), ListModelsContract)
+    .get("/:model", ({ params: { model }, scope }) => getModel(needs, keyOf(scope), model), GetModelContract);

@@ -32,6 +32,7 @@ const formatKeys: Readonly<Record<string, MessageKey>> = {
   email: "validate.email",
   "date-time": "validate.time",
   cidr: "validate.address_range",
+  decimal: "validate.decimal",
 };
 
 function kindProblem(complaint: Complaint): Problem {

@@ -10,6 +10,12 @@ const storable = {
   account: "id email name role status created_at updated_at",
   session: "id account_id address user_agent created_at used_at expires_at ended_at",
   oidc: "issuer client_id client_secret_set scopes allowed_domains role_claim role_map default_role enabled redirect_uri created_at updated_at",
+  provider:
+    "id name dialect base_url header_names timeouts concurrency_max local status created_at updated_at",
+  model:
+    "id name provider_id upstream_name parameter_rules targets routing output_tokens_max image_tokens_max status created_at updated_at",
+  price:
+    "id model_id valid_from above_prompt_tokens currency prompt cached cache_write completion reasoning source created_at",
   secret: "source data_keys",
 } as const;
 

@@ -220,43 +220,50 @@ describe("a streamed answer", () => {
 });
 
 describe("a provider's failure", () => {
-  const failures: [what: string, play: Behaviour, expected: object, environment?: Record<string, string>][] =
+  const failures: [
+    what: string,
+    play: Behaviour,
+    expected: object,
+    environment?: Record<string, string>,
+    whole?: object,
+  ][] = [
     [
-      [
-        "a refused key",
-        behaviours.status(401, { body: { error: { message: `bad key ${canary}` } } }),
-        {
-          message: "模型服务拒绝了密钥:请检查 OPEN_API_KEY 与 OPEN_API_BASE 是否匹配",
-          data: { reason: "unauthorized", retryable: false },
-        },
-      ],
-      [
-        "too many calls",
-        behaviours.status(429, { headers: { "retry-after": "30" } }),
-        {
-          message: "模型服务请求过于频繁或额度已用完,请稍后重试",
-          data: { reason: "rate_limited", retryable: true, retry_after: 30 },
-        },
-      ],
-      [
-        "a refused request",
-        behaviours.status(400),
-        { message: "模型服务不接受这个请求", data: { reason: "bad_request", retryable: false } },
-      ],
-      [
-        "a page instead of an answer",
-        behaviours.text("<html>internal canary</html>"),
-        { message: "模型服务返回了无法解析的内容", data: { reason: "malformed", retryable: false } },
-      ],
-      [
-        "silence",
-        behaviours.hang(),
-        { message: "模型服务迟迟没有开始回答", data: { reason: "timeout_first_byte", retryable: true } },
-        { LLMOPS_UPSTREAM_FIRST_BYTE_TIMEOUT: "0.1" },
-      ],
-    ];
+      "a refused key",
+      behaviours.status(401, { body: { error: { message: `bad key ${canary}` } } }),
+      {
+        message: "模型服务拒绝了密钥:请检查 OPEN_API_KEY 与 OPEN_API_BASE 是否匹配",
+        data: { reason: "unauthorized", retryable: false },
+      },
+    ],
+    [
+      "too many calls",
+      behaviours.status(429, { headers: { "retry-after": "30" } }),
+      {
+        message: "模型服务请求过于频繁或额度已用完,请稍后重试",
+        data: { reason: "rate_limited", retryable: true, retry_after: 30 },
+      },
+    ],
+    [
+      "a refused request",
+      behaviours.status(400),
+      { message: "模型服务不接受这个请求", data: { reason: "bad_request", retryable: false } },
+    ],
+    [
+      "a page instead of an answer",
+      behaviours.text("<html>internal canary</html>"),
+      { message: "模型服务返回了无法解析的内容", data: { reason: "malformed", retryable: false } },
+    ],
+    [
+      "silence",
+      behaviours.hang(),
+      { message: "模型服务迟迟没有开始回答", data: { reason: "timeout_first_byte", retryable: true } },
+      // An answer as a whole may take its time: only the limit on everything bounds it.
+      { LLMOPS_UPSTREAM_FIRST_BYTE_TIMEOUT: "0.1", LLMOPS_UPSTREAM_TOTAL_TIMEOUT: "0.3" },
+      { message: "模型服务的回答超过了总时限", data: { reason: "timeout_total", retryable: true } },
+    ],
+  ];
 
-  for (const [what, play, expected, environment] of failures) {
+  for (const [what, play, expected, environment, expectedWhole = expected] of failures) {
     test(`answers ${what} with UPSTREAM_ERROR that says what to do and nothing internal, streamed or not`, async () => {
       await using upstream = await startUpstream();
       upstream.script("*", play);
@@ -266,7 +273,10 @@ describe("a provider's failure", () => {
       for (const response of [whole, streamed]) {
         expect(response.status).toBe(200);
         const text = await response.text();
-        expect(JSON.parse(text)).toEqual({ code: "UPSTREAM_ERROR", ...expected });
+        expect(JSON.parse(text)).toEqual({
+          code: "UPSTREAM_ERROR",
+          ...(response === whole ? expectedWhole : expected),
+        });
         expect(text).not.toContain("canary");
       }
       expect(app.logged()).not.toContain(canary);

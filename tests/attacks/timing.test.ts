@@ -80,7 +80,7 @@ test("a secret is hashed whole and compared by timingSafeEqual, which alone refu
   const hashed: string[] = [];
   const admitWith = (length: number) => {
     const key = {
-      principal: { keyId: "", appId: "", accountId: "", models: [], appModel: undefined },
+      principal: { keyId: "", appId: "", accountId: "", models: [], app: { config: {}, version: 1 } },
       secretHash: new Uint8Array(32),
       expiresAt: null,
       ranges: undefined,

@@ -5,7 +5,18 @@ import { createProgram } from "../harness/program.ts";
 
 /** Settings with which everything fails that as much as reads them or looks for a database. */
 const poison = { PORT: "canary", DATABASE_URL: "canary", LLMOPS_DATA_DIR: "/dev/null/x" };
-const commands = ["serve", "migrate", "account", "key", "secret", "audit", "doctor", "config", "version"];
+const commands = [
+  "serve",
+  "migrate",
+  "account",
+  "key",
+  "price",
+  "secret",
+  "audit",
+  "doctor",
+  "config",
+  "version",
+];
 
 describe("help", () => {
   test("lists every command and no other, however it is asked for, and reads no settings", async () => {

@@ -98,6 +98,36 @@ const table: Record<
       "http://canary",
     ],
   },
+  LLMOPS_MAX_BODY: {
+    of: ({ bodyBytesMax }) => bodyBytesMax,
+    unset: 33_554_432,
+    good: ["1024", 1024],
+    bad: ["0", "1023", "1073741825", "32MiB", "canary"],
+  },
+  LLMOPS_JOURNAL_SYNC: {
+    of: ({ journalSync }) => journalSync,
+    unset: "interval",
+    good: ["line", "line"],
+    bad: ["canary", "LINE", "0"],
+  },
+  LLMOPS_RETENTION_DAYS: {
+    of: ({ retention }) => retention.requestDays,
+    unset: 90,
+    good: ["1", 1],
+    bad: ["0", "-1", "36501", "canary"],
+  },
+  LLMOPS_CONTENT_RETENTION_DAYS: {
+    of: ({ retention }) => retention.contentDays,
+    unset: 14,
+    good: ["365", 365],
+    bad: ["0", "-1", "36501", "canary"],
+  },
+  REDIS_URL: {
+    of: ({ redisUrl }) => redisUrl,
+    unset: undefined,
+    good: ["rediss://cache:6379/1", "rediss://cache:6379/1"],
+    bad: ["canary", "http://canary", "redis://"],
+  },
   DATABASE_POOL_SIZE: {
     of: ({ database }) => database.poolSize,
     unset: 30,

@@ -1,0 +1,37 @@
+import type { KeyPrincipal } from "../auth/principal.ts";
+import type { Drain } from "../drain.ts";
+import type { CallService, IncomingCall } from "../services/call.ts";
+
+interface Needs {
+  calls: CallService;
+  drain: Drain;
+}
+
+/** The headers of every answer of a model: which app, and which model at which provider. */
+const headersOf = (
+  key: KeyPrincipal,
+  answer: { contentType: string; model: string; provider: string; cache: string | undefined },
+) => ({
+  "content-type": answer.contentType,
+  "x-llmops-app": key.appId,
+  "x-llmops-model": encodeURIComponent(answer.model),
+  "x-llmops-provider": encodeURIComponent(answer.provider),
+  ...(answer.cache && { "x-llmops-cache": answer.cache }),
+  // A proxy that buffers would turn a stream into one piece.
+  "x-accel-buffering": "no",
+});
+
+/** `POST /v1/…`: the answer of a model, as it is. */
+export async function callModel(
+  { calls, drain }: Needs,
+  { signal, ...call }: Omit<IncomingCall, "ended">,
+): Promise<Response> {
+  const tracked = drain.track(signal);
+  try {
+    const answer = await calls.call({ ...call, signal: tracked.signal, ended: tracked.release });
+    return new Response(answer.body, { headers: headersOf(call.key, answer) });
+  } catch (error) {
+    tracked.release();
+    throw error;
+  }
+}

@@ -1,0 +1,195 @@
+import { networkOf } from "../address.ts";
+import type { KeyPrincipal } from "../auth/principal.ts";
+import { NotFoundError, type Problem, ValidateError } from "../errors/app-error.ts";
+import type { Body } from "../gateway/body.ts";
+import type { Gateway, GatewayAnswer } from "../gateway/call.ts";
+import { editJson, memberText, raw } from "../gateway/json-edit.ts";
+import type { Route } from "../gateway/target.ts";
+import { isUuid, type Uuid } from "../id.ts";
+import type { Operation } from "../providers/dialect.ts";
+import { isObject, type Json } from "../providers/json.ts";
+import type { AppConfig } from "../sql/app.ts";
+import type { Registry } from "./registry.ts";
+
+/** A call of the data plane, as it came in. */
+export interface IncomingCall {
+  /** A UUIDv7, which the record will carry. */
+  id: Uuid;
+  key: KeyPrincipal;
+  operation: Operation;
+  /** The body. */
+  text: string;
+  /** The caller's address. */
+  ip: string;
+  /** What the caller says the call belongs to, beside what stands in the body. */
+  session: string | undefined;
+  signal: AbortSignal;
+  /** An error as the caller's dialect puts it into a stream. */
+  renderError: (error: unknown) => string;
+  /** The call is over, however it went. */
+  ended: () => void;
+}
+
+/** Lets app keys call models. */
+export type CallService = ReturnType<typeof createCallService>;
+
+const invalid = (field: string, key: Problem["key"], params?: Problem["params"]) =>
+  new ValidateError({ [field]: [{ key, ...(params && { params }) }] });
+
+/** What a record may hold of a caller's own word: text that can be stored, at most 255 characters. */
+const label = (value: unknown): string | null => {
+  if (typeof value !== "string" || value === "") return null;
+  return value.slice(0, 255).toWellFormed().replaceAll("\0", "");
+};
+
+/** @throws {ValidateError} not a JSON object, or without what the operation needs. */
+function parse(text: string, operation: Operation): Json {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    throw invalid("body", "validate.json");
+  }
+  if (!isObject(parsed)) throw invalid("body", "validate.object");
+  if (typeof parsed.model !== "string" || parsed.model === "") throw invalid("model", "validate.required");
+  if (operation === "embeddings") {
+    if (parsed.input === undefined) throw invalid("input", "validate.required");
+  } else if (!Array.isArray(parsed.messages) || parsed.messages.length === 0) {
+    throw invalid("messages", "validate.required");
+  }
+  return parsed;
+}
+
+/** The names that a key may call: its app, by either name, and what the app's config names. */
+export function modelsOf({ appId, models, app: { config } }: KeyPrincipal): string[] {
+  const named = [config.model, ...(config.targets ?? []).map(({ model }) => model), ...(config.models ?? [])];
+  const all = ["app", appId, ...new Set(named.filter((name) => name !== undefined))];
+  return models.length === 0 ? all : all.filter((model) => models.includes(model));
+}
+
+/** An app's parameters under the names of the Anthropic dialect; those that it does not have are left out. */
+const messagesParameters: Readonly<Record<string, string>> = {
+  temperature: "temperature",
+  top_p: "top_p",
+  max_tokens: "max_tokens",
+  stop: "stop_sequences",
+};
+
+/** What the app's config adds to a call: its parameters where the caller gives none, and its system prompt first. */
+function withConfig(text: string, parsed: Json, operation: Operation, config: AppConfig): string {
+  const set: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(config.parameters ?? {})) {
+    const key = operation === "messages" ? messagesParameters[name] : name;
+    if (key === undefined || key in parsed) continue;
+    if (key === "max_tokens" && "max_completion_tokens" in parsed) continue;
+    if (key === "max_completion_tokens" && "max_tokens" in parsed) continue;
+    set[key] = key === "stop_sequences" && typeof value === "string" ? [value] : value;
+  }
+  const prompt = config.system_prompt;
+  if (prompt) {
+    if (operation === "messages") {
+      const own = typeof parsed.system === "string" ? [{ type: "text", text: parsed.system }] : parsed.system;
+      set.system = own ? [{ type: "text", text: prompt }, ...(Array.isArray(own) ? own : [own])] : prompt;
+    } else {
+      const first = JSON.stringify({ role: "system", content: prompt });
+      set.messages = raw(`[${first},${(memberText(text, "messages") ?? "[]").trimStart().slice(1)}`);
+    }
+  }
+  return Object.keys(set).length === 0 ? text : editJson(text, { set });
+}
+
+/** Creates the service. `defaults` are the models that answer for an app whose config names none. */
+export function createCallService({
+  registry,
+  gateway,
+  defaults,
+}: {
+  registry: Registry;
+  gateway: Gateway;
+  defaults: readonly string[];
+}) {
+  const resolve = async (model: string): Promise<Route> => {
+    const route = await registry.resolve(model);
+    if (!route) throw new NotFoundError("model.not_found", { params: { model: model.slice(0, 255) } });
+    return route;
+  };
+
+  /** Several models as one route; each may itself be a list. */
+  const gather = async (
+    models: readonly { model: string; weight?: number }[],
+    routing: Route["routing"],
+  ): Promise<Route> => {
+    const targets: Route["targets"][number][] = [];
+    for (const { model, weight = 1 } of models) {
+      const route = await registry.resolve(model);
+      for (const each of route?.targets ?? []) targets.push({ ...each, weight: each.weight * weight });
+    }
+    if (targets.length === 0) return resolve(models[0]?.model ?? "");
+    return { routing, targets };
+  };
+
+  const appRoute = ({ model, targets, routing }: AppConfig): Promise<Route> => {
+    if (targets) return gather(targets, routing ?? "ordered");
+    return model === undefined ? defaultRoute() : resolve(model);
+  };
+  const defaultRoute = () =>
+    gather(
+      defaults.map((model) => ({ model })),
+      "ordered",
+    );
+
+  return {
+    /** What the key may name as `model`, in the order in which people look for it. */
+    models: modelsOf,
+
+    /**
+     * Makes a call for an app key.
+     * @throws {ValidateError} not a request that makes sense, or a locked parameter. @throws {NotFoundError} a model that
+     * does not exist, or is not this key's to call. @throws {UpstreamError} see {@link Gateway}.
+     */
+    async call({ id, key, operation, text, ip, session, ...rest }: IncomingCall): Promise<GatewayAnswer> {
+      const parsed = parse(text, operation);
+      const model = parsed.model as string;
+      const { config, version } = key.app;
+      if (!modelsOf(key).includes(model)) {
+        throw new NotFoundError("model.not_found", { params: { model: model.slice(0, 255) } });
+      }
+      const asApp = model === "app" || isUuid(model);
+      const route = await (asApp ? appRoute(config) : resolve(model));
+      let sent = text;
+      if (asApp && operation !== "embeddings") {
+        for (const name of config.locked ?? []) if (name in parsed) throw invalid(name, "validate.locked");
+        sent = withConfig(text, parsed, operation, config);
+      }
+      const metadata = isObject(parsed.metadata) ? parsed.metadata : {};
+      const options = isObject(parsed.stream_options) ? parsed.stream_options : {};
+      const body: Body = {
+        operation,
+        text: sent,
+        parsed: sent === text ? parsed : JSON.parse(sent),
+        stream: parsed.stream === true,
+        includeUsage: options.include_usage === true,
+      };
+      return gateway.call({
+        ...rest,
+        body,
+        route,
+        content: config.content ?? "full",
+        cacheTtlMs: config.cache && config.cache.ttl_seconds * 1000,
+        facts: {
+          id,
+          api: operation,
+          appId: key.appId,
+          appVersion: version,
+          keyId: key.keyId,
+          accountId: key.accountId,
+          endUser: label(operation === "messages" ? metadata.user_id : parsed.user),
+          session: label(session ?? metadata.session_id),
+          model,
+          stream: body.stream,
+          ipPrefix: networkOf(ip),
+        },
+      });
+    },
+  };
+}
