@@ -1,0 +1,80 @@
+import { expect, test } from "bun:test";
+import { silentLog } from "../../src/log.ts";
+import { createRegistry } from "../../src/services/registry.ts";
+import { reprice } from "../../src/services/reprice.ts";
+import { startGateway } from "../harness/gateway.ts";
+import { dataOf } from "../harness/people.ts";
+
+test("prices past calls anew, in records and sums alike, and tells both totals", async () => {
+  await using it = await startGateway();
+  const { sql } = it.app.database;
+  for (const model of ["gpt", "claude"]) {
+    await it.post("/v1/chat/completions", { model, user: "li", messages: [{ role: "user", content: "hi" }] });
+  }
+  await it.records(2);
+  const { items } = dataOf(
+    await it.app.owner.call<{ items: { id: string; name: string }[] }>("GET", "/model"),
+  );
+  const gpt = items.find(({ name }) => name === "gpt")?.id;
+  const body = { currency: "USD", prompt: "10", completion: "20", valid_from: "2021-01-01T00:00:00Z" };
+  dataOf(await it.app.owner.call("POST", `/model/${gpt}/price`, { body }));
+  const general = {
+    apiKey: undefined,
+    baseUrl: it.provider.baseUrl,
+    models: ["gpt"],
+    timeouts: { connectMs: 1, firstByteMs: 1, idleMs: 1, totalMs: 1 },
+    proxied: false,
+  };
+  const registry = createRegistry({
+    sql,
+    keyring: {
+      open: () => "",
+      seal: () => new Uint8Array(),
+      hash: () => new Uint8Array(),
+      signKey: new Uint8Array(),
+    },
+    changes: { cache: (load) => ({ get: async (id) => (await load(id))?.value }) },
+    general,
+    guard: (service) => service,
+    log: silentLog,
+  });
+  const run = (dryRun: boolean) =>
+    reprice(
+      { sql, registry },
+      {
+        from: new Date(Date.now() - 3600_000),
+        to: new Date(Date.now() + 3600_000),
+        dryRun,
+        progress: () => {},
+      },
+    );
+  // 11 prompt tokens at 10 and 7 completion tokens at 20, of a million; the other call stays as it was.
+  const expected = {
+    calls: 2,
+    changed: 1,
+    before: new Map([["CNY", "0.000295"]]),
+    after: new Map([
+      ["USD", "0.00025"],
+      ["CNY", "0.0001475"],
+    ]),
+  };
+  expect(await run(true)).toEqual(expected);
+  expect(await run(false)).toEqual(expected);
+  expect(await run(false)).toMatchObject({ changed: 0, before: expected.after });
+  const sums = await sql<{ cut: string; currency: string; calls: number; cost: string }[]>`
+    select cut, currency, sum(calls)::int as calls, trim_scale(sum(cost))::text as cost from usage
+    where grain = 'day' group by 1, 2 order by 1, 2`;
+  expect([...sums]).toEqual([
+    { cut: "service", currency: "CNY", calls: 1, cost: "0.0001475" },
+    { cut: "service", currency: "USD", calls: 1, cost: "0.00025" },
+    { cut: "user", currency: "CNY", calls: 1, cost: "0.0001475" },
+    { cut: "user", currency: "USD", calls: 1, cost: "0.00025" },
+  ]);
+  const [row] =
+    await sql`select trim_scale(cost)::text as cost, currency, attempts from request where model = 'gpt'`;
+  expect(row).toMatchObject({
+    cost: "0.00025",
+    currency: "USD",
+    attempts: [{ cost: "0.00025", currency: "USD" }],
+  });
+});
