@@ -11,13 +11,40 @@ export interface LoadResult {
 
 const headEnd = Buffer.from("\r\n\r\n");
 
+const lastChunk = Buffer.from("\r\n0\r\n\r\n");
+
+/** What is posted; without it, a load gets. */
+export interface Post {
+  headers: Readonly<Record<string, string>>;
+  /** JSON. */
+  body: string;
+}
+
+const requestOf = ({ host, pathname }: URL, post: Post | undefined): string => {
+  if (!post) return `GET ${pathname} HTTP/1.1\r\nHost: ${host}\r\n\r\n`;
+  const headers = Object.entries({
+    ...post.headers,
+    "content-type": "application/json",
+    "content-length": Buffer.byteLength(post.body),
+  });
+  const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  return `POST ${pathname} HTTP/1.1\r\nHost: ${host}\r\n${lines}\r\n${post.body}`;
+};
+
+/** Whether an answer is there as a whole: by its length, or by its last chunk. */
+const isWhole = (answer: Buffer, head: number, text: string): boolean => {
+  const length = /content-length: (\d+)/i.exec(text)?.[1];
+  if (length !== undefined) return answer.length >= head + 4 + Number(length);
+  return answer.subarray(-lastChunk.length).equals(lastChunk);
+};
+
 /** Sends one request after the other on each connection, for a time; as little work per call as can be. */
 export async function load(
   url: string,
-  { connections, seconds }: { connections: number; seconds: number },
+  { connections, seconds, post }: { connections: number; seconds: number; post?: Post },
 ): Promise<LoadResult> {
-  const { hostname, port, pathname } = new URL(url);
-  const request = `GET ${pathname} HTTP/1.1\r\nHost: ${hostname}:${port}\r\n\r\n`;
+  const { hostname, port } = new URL(url);
+  const request = requestOf(new URL(url), post);
   const latencies: number[] = [];
   let errors = 0;
   const started = performance.now();
@@ -41,8 +68,7 @@ export async function load(
             const head = pending.indexOf(headEnd);
             if (head === -1) return;
             const text = pending.toString("latin1", 0, head);
-            const length = Number(/content-length: (\d+)/i.exec(text)?.[1] ?? 0);
-            if (pending.length < head + 4 + length) return;
+            if (!isWhole(pending, head, text)) return;
             pending = Buffer.alloc(0);
             const now = performance.now();
             latencies.push(now - sent);

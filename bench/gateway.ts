@@ -1,0 +1,180 @@
+/**
+ * `bun bench/gateway.ts [--rounds N] [--seconds S] [--portkey FOLDER]`: the gateway side by side with a bare proxy, and with
+ * Portkey's where FOLDER has `node_modules/@portkey-ai/gateway`. Everything of a system (PostgreSQL too) has one core, the
+ * provider and the client have the other. Prints a table; the method and the last results are in README.md of this folder.
+ */
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { load, median } from "./load.ts";
+import { type Child, start } from "./process.ts";
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "5" },
+    seconds: { type: "string", default: "3" },
+    portkey: { type: "string" },
+  },
+});
+const rounds = Number(values.rounds);
+const seconds = Number(values.seconds);
+const connections = 64;
+const executable = join(import.meta.dir, "../dist/llmops");
+const folder = await mkdtemp(join(tmpdir(), "llmops-bench-"));
+await chmod(folder, 0o711);
+
+const system = ["taskset", "-c", "0"];
+const other = ["taskset", "-c", "1"];
+Bun.spawnSync([...other.slice(0, 1), "-cp", "1", String(process.pid)]);
+
+/** Somebody who answers chat completions. */
+interface Peer {
+  name: string;
+  url: string;
+  headers: Record<string, string>;
+  child: Child;
+}
+
+const question = {
+  model: "bench",
+  messages: [
+    { role: "system", content: "You are a helpful assistant. ".repeat(10) },
+    { role: "user", content: "Tell me about foxes and dogs, please. ".repeat(10) },
+  ],
+};
+const path = "/v1/chat/completions";
+
+async function startOurs(upstream: string): Promise<Peer> {
+  const env = { OPEN_API_BASE: `${upstream}/v1`, OPEN_API_KEY: "sk-bench", OPEN_API_MODEL: "bench" };
+  const child = await start([...system, executable, "serve", "--dev", "--port", "0"], { folder, env });
+  const post = async (to: string, body: object) => {
+    const headers = { "content-type": "application/json" };
+    const answer = await fetch(child.url + to, { method: "POST", headers, body: JSON.stringify(body) });
+    return ((await answer.json()) as { data: { id: string; key: string } }).data;
+  };
+  const { id } = await post("/app", { config: { model: "bench" } });
+  const { key } = await post(`/app/${id}/key`, {});
+  return { name: "llmops", url: child.url, headers: { authorization: `Bearer ${key}` }, child };
+}
+
+async function startPortkey(upstream: string, runtime: string): Promise<Peer | undefined> {
+  if (!values.portkey) return undefined;
+  const port = 20_000 + Math.floor(Math.random() * 20_000);
+  const script = join(values.portkey, "node_modules/@portkey-ai/gateway/build/start-server.js");
+  const command = [...system, runtime, script, `--port=${port}`, "--headless"];
+  const child = await start(command, { folder, env: { PATH: process.env.PATH ?? "" } });
+  const headers = {
+    authorization: "Bearer sk-bench",
+    "x-portkey-provider": "openai",
+    "x-portkey-custom-host": `${upstream}/v1`,
+  };
+  return { name: `Portkey on ${runtime}`, url: `http://127.0.0.1:${port}`, headers, child };
+}
+
+const body = JSON.stringify(question);
+const measure = ({ url, headers }: Omit<Peer, "child" | "name">, time: number) =>
+  load(url + path, { connections, seconds: time, post: { headers, body } });
+
+/** Milliseconds until the first piece of a stream is here, one call after the other. */
+async function firstPiece({ url, headers }: Omit<Peer, "child" | "name">, calls: number): Promise<number> {
+  const times: number[] = [];
+  for (let call = 0; call < calls; call++) {
+    const startedAt = performance.now();
+    const answer = await fetch(url + path, {
+      method: "POST",
+      headers: { ...headers, "content-type": "application/json" },
+      body: JSON.stringify({ ...question, stream: true }),
+    });
+    const reader = (answer.body as ReadableStream<Uint8Array>).getReader();
+    await reader.read();
+    times.push(performance.now() - startedAt);
+    while (!(await reader.read()).done);
+  }
+  return median(times);
+}
+
+const report: [what: string, result: string, limit: string][] = [];
+try {
+  await using upstream = await start([...other, process.execPath, join(import.meta.dir, "upstream.ts")], {
+    folder,
+  });
+  const bareChild = await start(
+    [...system, process.execPath, join(import.meta.dir, "pass-through.ts"), upstream.url],
+    {
+      folder,
+    },
+  );
+  await using bare = Object.assign(bareChild, { name: "bare proxy", headers: {}, child: bareChild });
+  const ours = await startOurs(upstream.url);
+  await using _ = ours.child;
+  const onBun = await startPortkey(upstream.url, "bun");
+  await using __ = onBun?.child;
+  const onNode = await startPortkey(upstream.url, "node");
+  await using ___ = onNode?.child;
+  const peers = [bare, ours, onBun, onNode].filter((peer) => peer !== undefined);
+
+  const direct = { url: upstream.url, headers: {} };
+  console.log(`the provider itself: ${(await measure(direct, 1)).perSecond.toFixed(0)}/s`);
+  const perSecond = new Map(peers.map(({ name }) => [name, [] as number[]]));
+  for (const peer of peers) await measure(peer, 2);
+  for (let round = 0; round < rounds; round++) {
+    // Each goes first in its turn, so that a machine that slows down favours none.
+    for (let turn = 0; turn < peers.length; turn++) {
+      const peer = peers[(turn + round) % peers.length] as Peer;
+      const result = await measure(peer, seconds);
+      if (result.errors > 0) throw new Error(`${peer.name}: ${result.errors} errors`);
+      perSecond.get(peer.name)?.push(result.perSecond);
+      console.log(
+        `round ${round + 1}: ${peer.name} ${result.perSecond.toFixed(0)}/s, p50 ${result.p50Ms.toFixed(1)} ms, p99 ${result.p99Ms.toFixed(1)} ms`,
+      );
+    }
+  }
+  const of = (name: string) => median(perSecond.get(name) ?? []);
+  report.push([
+    "calls per second against the bare proxy",
+    (of("llmops") / of("bare proxy")).toFixed(2),
+    "0.60 or more",
+  ]);
+  for (const [peer, limit] of [
+    [onBun, "3 or more"],
+    [onNode, "15 or more"],
+  ] as const) {
+    if (peer)
+      report.push([
+        `calls per second against ${peer.name}`,
+        (of("llmops") / of(peer.name)).toFixed(1),
+        limit,
+      ]);
+  }
+  report.push([
+    "memory of the service after that",
+    `${(await ours.child.memoryMib()).toFixed(0)} MiB`,
+    "150 MiB",
+  ]);
+
+  const added: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const [none, least, mine] = [
+      await firstPiece(direct, 200),
+      await firstPiece(bare, 200),
+      await firstPiece(ours, 200),
+    ];
+    added.push((mine - none) / (least - none));
+    console.log(
+      `first piece: ${none.toFixed(3)} ms direct, ${least.toFixed(3)} through the bare proxy, ${mine.toFixed(3)} through llmops`,
+    );
+  }
+  report.push([
+    "added time to the first piece against the bare proxy's",
+    median(added).toFixed(2),
+    "2 or less",
+  ]);
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}
+
+console.log();
+for (const [what, result, limit] of report)
+  console.log(`${what.padEnd(56)} ${result.padStart(8)}   limit ${limit}`);
+process.exit(0);
