@@ -1,6 +1,7 @@
 import { AppError, UpstreamError } from "../errors/app-error.ts";
 import type { CallContent, Recorder } from "../metering/record.ts";
 import { redact } from "../metering/redact.ts";
+import { storableJson } from "../metering/storable.ts";
 import type { Operation } from "../providers/dialect.ts";
 import { chatAnswerToMessages, messagesAnswerToChat } from "../providers/translate/answer.ts";
 import {
@@ -114,16 +115,19 @@ function questionOf({ content, body: { text, parsed } }: GatewayCall): CallConte
   if (content === "none") return {};
   const plain =
     text.includes("\\u") || text.includes("\n") || text.includes("\r") ? JSON.stringify(parsed) : text;
-  const kept = content === "redacted" ? redacted(plain) : plain;
+  const kept = storableJson(content === "redacted" ? redacted(plain) : plain);
   if (kept.length <= questionMax) return { question: kept };
-  return { question: JSON.stringify(kept.slice(0, questionMax)), truncated: true };
+  return { question: storableJson(JSON.stringify(kept.slice(0, questionMax))), truncated: true };
 }
 
 /** The answer as it is kept. */
 function answerOf(content: ContentMode, reader: AnswerReader): CallContent {
   if (content === "none") return {};
   const { text, truncated } = reader.content();
-  return { answer: content === "redacted" ? redacted(text) : text, ...(truncated && { truncated }) };
+  return {
+    answer: storableJson(content === "redacted" ? redacted(text) : text),
+    ...(truncated && { truncated }),
+  };
 }
 
 /** Creates the gateway. */

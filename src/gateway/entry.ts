@@ -8,6 +8,7 @@ import type {
   CallStatus,
   Recorder,
 } from "../metering/record.ts";
+import { storableText } from "../metering/storable.ts";
 import { billOf, type Ending } from "./bill.ts";
 import type { Target } from "./target.ts";
 import { totalOf } from "./total.ts";
@@ -139,7 +140,7 @@ export function openEntry({
         status,
         status_code: statusCode,
         error_code: errorCodeOf(error),
-        finish_reason: ending.state?.finishReason ?? null,
+        finish_reason: ending.state?.finishReason ? storableText(ending.state.finishReason, 64) : null,
         ttft_ms: pieceMs,
         duration_ms: Math.round(now() - begunAt),
         ...billOf(target, { ...ending, questionBytes }, createdAt),

@@ -34,7 +34,8 @@ function contentRow({ id, record, question, answer, truncated }: Closed): string
 export async function writeBatch(sql: Sql, batch: readonly Closed[]): Promise<void> {
   await sql.begin(async (tx) => {
     const fresh = new Set(await insertRequestMany(tx, `[${batch.map(({ record }) => record).join(",")}]`));
-    const items = batch.filter(({ id }) => fresh.has(id));
+    // Each once, though it may stand in the batch twice.
+    const items = batch.filter(({ id }) => fresh.delete(id));
     if (items.length === 0) return;
     const { usage, latency } = rollUp(items.map(({ record }) => JSON.parse(record) as CallRecord));
     const content = items.flatMap(contentRow);

@@ -6,6 +6,7 @@ import type { Gateway, GatewayAnswer } from "../gateway/call.ts";
 import { editJson, memberText, raw } from "../gateway/json-edit.ts";
 import type { Route } from "../gateway/target.ts";
 import { isUuid, type Uuid } from "../id.ts";
+import { storableText } from "../metering/storable.ts";
 import type { Operation } from "../providers/dialect.ts";
 import { isObject, type Json } from "../providers/json.ts";
 import type { AppConfig } from "../sql/app.ts";
@@ -39,7 +40,7 @@ const invalid = (field: string, key: Problem["key"], params?: Problem["params"])
 /** What a record may hold of a caller's own word: text that can be stored, at most 255 characters. */
 const label = (value: unknown): string | null => {
   if (typeof value !== "string" || value === "") return null;
-  return value.slice(0, 255).toWellFormed().replaceAll("\0", "");
+  return storableText(value);
 };
 
 /** @throws {ValidateError} not a JSON object, or without what the operation needs. */

@@ -160,3 +160,22 @@ test("downloads the same as CSV and as JSON lines, and defuses what a spreadshee
   const sums = await get("/usage/export?group=model");
   expect(sums.text.split("\r\n")[1]).toMatch(/^\d{4}-\d\d-\d\dT00:00:00\.000Z,,,gpt,,,,1,0,0,/);
 });
+
+test("keeps texts that no database can, but for what it cannot", async () => {
+  await using it = await startGateway();
+  const odd = 'a\u0000b\ud800c \\u0000 "d" 🙂';
+  it.provider.script(({ response, call }) => {
+    const choices = [{ index: 0, message: { role: "assistant", content: odd }, finish_reason: odd }];
+    const body = JSON.stringify({ id: "x", model: call.body.model, choices });
+    response.writeHead(200, { "content-type": "application/json" }).end(body);
+  });
+  const answer = await ask(it, "gpt", odd, { user: odd });
+  expect(await answer.json()).toMatchObject({ choices: [{ message: { content: odd } }] });
+  const [row] = await it.records();
+  const shown = 'a\ufffdb\ufffdc \\u0000 "d" 🙂';
+  expect(row).toMatchObject({ end_user: shown, finish_reason: shown });
+  expect(dataOf(await it.app.owner.call("GET", `/request/${row?.id}`))).toMatchObject({
+    question: { messages: [{ content: shown }] },
+    answer: { choices: [{ message: { content: shown } }] },
+  });
+});

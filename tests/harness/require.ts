@@ -23,5 +23,11 @@ export const chromium: string | undefined =
 /** A test in a real browser. */
 export const testInBrowser = needs(chromium !== undefined, "Chromium is not installed");
 
+/** Redis' server; `undefined` where there is none. */
+export const redisServer: string | undefined = Bun.which("redis-server") ?? undefined;
+
+/** A test with a real Redis. */
+export const testWithRedis = needs(redisServer !== undefined, "redis-server is not installed");
+
 /** A test that needs a PostgreSQL server of its own to come and go. */
 export const testOnExternal = needs(Boolean(process.env.TEST_DATABASE_URL), "TEST_DATABASE_URL is not set");

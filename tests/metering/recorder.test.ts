@@ -1,0 +1,180 @@
+import { expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { FailError } from "../../src/errors/app-error.ts";
+import { newId } from "../../src/id.ts";
+import { silentLog } from "../../src/log.ts";
+import { openJournal, segmentsIn } from "../../src/metering/journal.ts";
+import type { CallRecord } from "../../src/metering/record.ts";
+import { createRecorder } from "../../src/metering/recorder.ts";
+import { replayJournals } from "../../src/metering/replay.ts";
+import { createDatabase } from "../harness/database.ts";
+
+const record = (fields: Partial<CallRecord> = {}): CallRecord => ({
+  id: newId(),
+  created_at: new Date().toISOString(),
+  app_id: newId(),
+  app_version: 1,
+  key_id: null,
+  account_id: null,
+  end_user: null,
+  session: null,
+  api: "chat",
+  model: "m",
+  model_used: "m",
+  provider: "p",
+  status: "ok",
+  status_code: 200,
+  error_code: null,
+  finish_reason: "stop",
+  stream: false,
+  cache_hit: false,
+  ttft_ms: 5,
+  duration_ms: 9,
+  prompt_tokens: 1,
+  cached_tokens: 0,
+  cache_write_tokens: 0,
+  completion_tokens: 1,
+  reasoning_tokens: 0,
+  usage_source: "provider",
+  cost: "0.5",
+  currency: "CNY",
+  ip_prefix: "192.0.2.0/24",
+  attempts: [],
+  ...fields,
+});
+const standing = (it: CallRecord): CallRecord => ({ ...it, status: "interrupted", status_code: 500 });
+
+async function start() {
+  const root = mkdtempSync(join(tmpdir(), "llmops-journal-"));
+  const database = await createDatabase();
+  const { sql } = database;
+  return {
+    root,
+    sql,
+    statuses: async () =>
+      Object.fromEntries(
+        (await sql<{ id: string; status: string }[]>`select id, status from request`).map(
+          ({ id, status }) => [id, status],
+        ),
+      ),
+    async [Symbol.asyncDispose]() {
+      await database[Symbol.asyncDispose]();
+      rmSync(root, { recursive: true });
+    },
+  };
+}
+
+test("what is closed is in the database with its content, and its journal is gone", async () => {
+  await using it = await start();
+  const journal = openJournal({ root: it.root });
+  const one = record();
+  {
+    await using recorder = createRecorder({ sql: it.sql, journal, log: silentLog });
+    recorder.open(standing(one), '{"q":"你好"}');
+    recorder.close(one, { answer: '{"a":1}' });
+    await recorder.flushed();
+    expect(await it.statuses()).toEqual({ [one.id]: "ok" });
+    const [content] = await it.sql`select question, answer from request_content`;
+    expect(content).toEqual({ question: '{"q":"你好"}', answer: '{"a":1}' });
+  }
+  expect(existsSync(journal.folder)).toBe(false);
+});
+
+test("a journal whose process is gone is brought in once: its ends as they stand, what has none as interrupted", async () => {
+  await using it = await start();
+  const journal = openJournal({ root: it.root });
+  const away = { begin: () => Promise.reject(new Error("away")) } as unknown as typeof it.sql;
+  const recorder = createRecorder({ sql: away, journal, log: silentLog });
+  const [ended, open] = [record(), record()];
+  for (const each of [ended, open]) recorder.open(standing(each), '"q"');
+  // A second attempt of the same call is the same call.
+  recorder.open({ ...standing(open), model_used: "second" });
+  recorder.close(ended);
+  // Whoever holds the lock lives: nothing is brought in.
+  expect(await replayJournals({ sql: it.sql, root: it.root, log: silentLog })).toBe(0);
+  const files = segmentsIn(journal.folder).map((path) => readFileSync(path));
+  await recorder[Symbol.asyncDispose]();
+  // A line that was not written whole, as a power cut leaves it.
+  const [last = ""] = segmentsIn(journal.folder);
+  writeFileSync(last, Buffer.concat([...files, Buffer.from(`{"close":"${open.id}","record":{"id`)]));
+  expect(await replayJournals({ sql: it.sql, root: it.root, log: silentLog })).toBe(2);
+  expect(await it.statuses()).toEqual({ [ended.id]: "ok", [open.id]: "interrupted" });
+  expect(readdirSync(it.root)).toEqual([]);
+  const [row] = await it.sql`select model_used from request where id = ${open.id}`;
+  expect(row?.model_used).toBe("second");
+}, 20_000);
+
+test("a record that comes twice counts once, in the sums as well", async () => {
+  await using it = await start();
+  const journal = openJournal({ root: it.root });
+  await using recorder = createRecorder({ sql: it.sql, journal, log: silentLog });
+  const one = record();
+  recorder.close(one);
+  recorder.close(one);
+  await recorder.flushed();
+  recorder.close(one);
+  await recorder.flushed();
+  const [sums] =
+    await it.sql`select sum(calls)::int as calls, trim_scale(sum(cost))::text as cost from usage where grain = 'day'`;
+  expect(sums).toEqual({ calls: 1, cost: "0.5" });
+});
+
+test("what the database does not take is put aside, and holds up nobody else", async () => {
+  await using it = await start();
+  const journal = openJournal({ root: it.root });
+  await using recorder = createRecorder({ sql: it.sql, journal, log: silentLog });
+  const good = Array.from({ length: 9 }, () => record());
+  const bad = record({ status: "nonsense" as never });
+  for (const each of [...good.slice(0, 4), bad, ...good.slice(4)]) recorder.close(each);
+  await recorder.flushed();
+  expect(Object.keys(await it.statuses()).toSorted()).toEqual(good.map(({ id }) => id).toSorted());
+  expect(readFileSync(join(journal.folder, "rejected.jsonl"), "utf8")).toContain(bad.id);
+});
+
+test("beyond its memory, what waits for the database is read back from the journal", async () => {
+  await using it = await start();
+  const journal = openJournal({ root: it.root });
+  let away = true;
+  const flaky = {
+    begin: (work: never) => (away ? Promise.reject(new Error("away")) : it.sql.begin(work)),
+  } as unknown as typeof it.sql;
+  await using recorder = createRecorder({ sql: flaky, journal, log: silentLog, waitingBytesMax: 5000 });
+  const all = Array.from({ length: 50 }, () => record());
+  for (const each of all) {
+    recorder.open(standing(each), '"asked"');
+    recorder.close(each, { answer: '"told"' });
+  }
+  away = false;
+  await recorder.flushed();
+  expect(Object.keys(await it.statuses())).toHaveLength(50);
+  const [content] =
+    await it.sql`select count(*)::int as rows from request_content where question = '"asked"' and answer = '"told"'`;
+  expect(content?.rows).toBe(50);
+});
+
+test("a disk that is full refuses calls, and what comes after stands on lines of its own", async () => {
+  await using it = await start();
+  let full = false;
+  const { writeSync } = await import("node:fs");
+  const write = ((fd: number, bytes: Uint8Array, at: number, length: number) => {
+    if (!full) return writeSync(fd, bytes, at, length);
+    // Half of it still fits.
+    if (at === 0) return writeSync(fd, bytes, 0, Math.floor(length / 2));
+    throw Object.assign(new Error("ENOSPC"), { code: "ENOSPC" });
+  }) as typeof writeSync;
+  const journal = openJournal({ root: it.root, write });
+  await using recorder = createRecorder({ sql: it.sql, journal, log: silentLog });
+  const [before, refused, after] = [record(), record(), record()];
+  recorder.open(standing(before));
+  full = true;
+  expect(() => recorder.open(standing(refused))).toThrow(FailError);
+  // An end is never refused: it goes to the database from memory.
+  recorder.close(before);
+  full = false;
+  recorder.open(standing(after));
+  recorder.close(after);
+  await recorder.flushed();
+  expect(await it.statuses()).toEqual({ [before.id]: "ok", [after.id]: "ok" });
+});
