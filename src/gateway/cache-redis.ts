@@ -25,7 +25,7 @@ export function createRedisCache({
     enableOfflineQueue: false,
     connectionTimeout: 2000,
     autoReconnect: true,
-    maxRetries: Number.MAX_SAFE_INTEGER,
+    maxRetries: 2 ** 32 - 1,
   });
   void client.connect().catch(() => {});
   let quietUntil = Number.NEGATIVE_INFINITY;
