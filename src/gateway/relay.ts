@@ -28,6 +28,11 @@ export interface RelayOptions {
 }
 
 const encoder = new TextEncoder();
+/**
+ * Most bytes that are read, understood and handed on in one go. Bun collects up to some 2 MiB ahead; a caller that stops
+ * reading should not make us understand all of it.
+ */
+const pieceBytesMax = 64 * 1024;
 /** How long an upstream may take to end its body after the answer's end, in milliseconds. */
 const giveBackMs = 1000;
 const doneText = "data: [DONE]\n\n";
@@ -92,6 +97,19 @@ export function relay({
     finish({ complete: true });
   };
 
+  /** What has come and was not looked at yet. */
+  let unread: Uint8Array | undefined;
+  /** The next of the upstream's bytes, no more of them at once than a caller is likely to take. */
+  const nextPiece = async (): Promise<Uint8Array | undefined> => {
+    const whole = unread ?? (await answer.read());
+    if (!whole || whole.byteLength <= pieceBytesMax) {
+      unread = undefined;
+      return whole;
+    }
+    unread = whole.subarray(pieceBytesMax);
+    return whole.subarray(0, pieceBytesMax);
+  };
+
   /** Takes the next piece of the upstream's; returns what the caller gets for it. */
   const step = async (): Promise<(Uint8Array | string)[]> => {
     const out: (Uint8Array | string)[] = [];
@@ -100,7 +118,7 @@ export function relay({
       let next = waiting;
       waiting = undefined;
       if (!next) {
-        piece = await answer.read();
+        piece = await nextPiece();
         const rest = piece ? undefined : scanner.end();
         next = piece ? scanner.push(piece) : rest ? [rest] : [];
       }

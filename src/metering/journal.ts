@@ -6,6 +6,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  renameSync,
   rmSync,
   unlinkSync,
   writeSync,
@@ -77,9 +78,13 @@ export function openJournal({
   /** For tests: a disk that is full. */
   write?: typeof writeSync;
 }): Journal {
-  const folder = join(root, newId());
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const lock = tryExclusive(join(folder, lockName)) as FileLock;
+  const id = newId();
+  const folder = join(root, id);
+  // Under another name until it is locked: a folder without a lock is one whose process is gone, to whoever looks for those.
+  const made = join(root, `.${id}`);
+  mkdirSync(made, { recursive: true, mode: 0o700 });
+  const lock = tryExclusive(join(made, lockName)) as FileLock;
+  renameSync(made, folder);
   const segments = new Set<Segment>();
   const mentions = new Map<Uuid, Segment[]>();
   let current: Segment | undefined;

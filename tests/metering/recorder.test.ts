@@ -1,5 +1,13 @@
 import { expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FailError } from "../../src/errors/app-error.ts";
@@ -177,4 +185,15 @@ test("a disk that is full refuses calls, and what comes after stands on lines of
   recorder.close(after);
   await recorder.flushed();
   expect(await it.statuses()).toEqual({ [before.id]: "ok", [after.id]: "ok" });
+});
+
+test("a journal that is being made, which nobody has locked yet, is nobody's to bring in", async () => {
+  await using it = await start();
+  const journal = openJournal({ root: it.root });
+  journal.append(newId(), "{}");
+  const name = journal.folder.slice(it.root.length + 1);
+  journal[Symbol.dispose]();
+  renameSync(join(it.root, name), join(it.root, `.${name}`));
+  expect(await replayJournals({ sql: it.sql, root: it.root, log: silentLog })).toBe(0);
+  expect(readdirSync(it.root)).toEqual([`.${name}`]);
 });
