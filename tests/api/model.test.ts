@@ -8,7 +8,7 @@ interface Wire {
 }
 const messages = [{ role: "user", content: "hi" }];
 
-test("registers a model whose rules and names count in a call, in another process too", async () => {
+test("registers a model whose rules and names count in a call within a moment", async () => {
   await using it = await startGateway({ config: { models: ["alias", "claude"] } });
   const body = {
     name: "alias",

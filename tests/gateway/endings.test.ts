@@ -99,12 +99,14 @@ const endings: [name: string, stream: boolean, play: Play, expected: Expected][]
   ["a refusal", false, plays.badRequest, { status: "error", error: "bad_request", bill: "nothing" }],
 ];
 
-const environment = { LLMOPS_UPSTREAM_IDLE_TIMEOUT: "0.2", LLMOPS_UPSTREAM_FIRST_BYTE_TIMEOUT: "0.3" };
+/** For those that wait for a limit; a busy machine must not meet it in the others. */
+const impatient = { LLMOPS_UPSTREAM_IDLE_TIMEOUT: "0.2", LLMOPS_UPSTREAM_FIRST_BYTE_TIMEOUT: "0.3" };
 
 for (const way of ways) {
   describe(`${way.api} answered by ${way.model}`, () => {
     for (const [name, stream, play, expected] of endings) {
       test(`is billed for what the provider produced after ${name}`, async () => {
+        const environment = expected.error?.startsWith("timeout") ? impatient : {};
         await using it = await startGateway({ environment });
         it.provider.script(play);
         await (await ask(it, way, stream)).text();

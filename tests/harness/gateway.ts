@@ -63,6 +63,7 @@ export async function startGateway({
   });
   const { key } = dataOf(await app.owner.call<{ key: string }>("POST", `/app/${appId}/key`, { body: {} }));
   const headers = { authorization: `Bearer ${key}` };
+  await heard(app, appId);
   const { sql } = app.database;
 
   let url: string | undefined;
@@ -93,4 +94,18 @@ export async function startGateway({
     },
     [Symbol.asyncDispose]: () => moved.disposeAsync(),
   };
+}
+
+/**
+ * Waits until the service has heard of every change so far: notifications come in the order of the commits, so that a key which
+ * it knew, and whose end it has heard of, tells that of the models and prices it has heard as well.
+ */
+async function heard(app: PeopledApp, appId: Uuid): Promise<void> {
+  const path = `/app/${appId}/key`;
+  const { id, key } = dataOf(await app.owner.call<{ id: Uuid; key: string }>("POST", path, { body: {} }));
+  const open = async () =>
+    (await app.fetch(toRequest("GET", "/v1/models", { headers: { authorization: `Bearer ${key}` } }))).status;
+  await open();
+  dataOf(await app.owner.call("POST", `${path}/${id}/delete`));
+  await until(async () => (await open()) === 401);
 }
