@@ -117,6 +117,7 @@ export class FailError extends AppError {
 export type UpstreamReason =
   | "no_key"
   | "unauthorized"
+  | "no_credit"
   | "rate_limited"
   | "bad_request"
   | "failed"

@@ -11,6 +11,7 @@ const missingMs = 10 * 60_000;
 /** What counts against a target: its own failures, never its callers'. */
 const counted = new Set<UpstreamReason>([
   "unauthorized",
+  "no_credit",
   "not_found",
   "failed",
   "unreachable",

@@ -120,6 +120,7 @@ const zh = {
 
   "upstream.no_key": '尚未配置模型服务的密钥:请设置环境变量 OPEN_API_KEY 后重启,或使用 model "echo" 离线试用',
   "upstream.unauthorized": "模型服务拒绝了密钥:请检查 OPEN_API_KEY 与 OPEN_API_BASE 是否匹配",
+  "upstream.no_credit": "模型服务的账户余额或额度已用完:请充值或换用其他账户",
   "upstream.rate_limited": "模型服务请求过于频繁或额度已用完,请稍后重试",
   "upstream.bad_request": "模型服务不接受这个请求",
   "upstream.failed": "模型服务内部出错,请稍后重试",
@@ -283,6 +284,7 @@ const en: Record<MessageKey, string> = {
   "upstream.no_key":
     'No provider key is set: set the environment variable OPEN_API_KEY and restart, or try model "echo" offline',
   "upstream.unauthorized": "The provider refused the key: check that OPEN_API_KEY belongs to OPEN_API_BASE",
+  "upstream.no_credit": "The account at the provider is used up: top it up, or use another one",
   "upstream.rate_limited": "The provider is rate limiting or the quota is used up, please try again later",
   "upstream.bad_request": "The provider does not accept this request",
   "upstream.failed": "The provider failed, please try again later",

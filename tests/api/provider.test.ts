@@ -80,6 +80,13 @@ test("asks a provider for its models with its own key, and says what is wrong wh
   const { id } = dataOf(await app.owner.call<Wire>("POST", "/provider", { body }));
   const answer = await app.owner.call("POST", `/provider/${id}/test`);
   expect(answer).toMatchObject({ code: "SUCCESS", data: { models: ["model-1"] } });
+  // A base URL that leads nowhere is not a model that is missing.
+  const elsewhere = { name: "y", base_url: `${upstream.baseUrl}/wrong`, api_key: key, local: true };
+  const wrong = dataOf(await app.owner.call<Wire>("POST", "/provider", { body: elsewhere }));
+  expect(await app.owner.call("POST", `/provider/${wrong.id}/test`)).toMatchObject({
+    code: "UPSTREAM_ERROR",
+    data: { reason: "not_found" },
+  });
   await upstream[Symbol.asyncDispose]();
   expect(await app.owner.call("POST", `/provider/${id}/test`)).toMatchObject({
     code: "UPSTREAM_ERROR",

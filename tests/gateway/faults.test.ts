@@ -29,6 +29,7 @@ const quick = { LLMOPS_UPSTREAM_IDLE_TIMEOUT: "0.2", LLMOPS_UPSTREAM_FIRST_BYTE_
 const faults: Fault[] = [
   { what: "500s", play: plays.failing, whole: status(502), streamed: status(502) },
   { what: "429 with Retry-After", play: plays.busy, whole: status(429), streamed: status(429) },
+  { what: "a used-up account", play: plays.usedUp, whole: status(502), streamed: status(502) },
   { what: "400", play: plays.badRequest, whole: status(400), streamed: status(400) },
   {
     what: "a connection that breaks before the answer",
@@ -182,4 +183,20 @@ test("falls back to the next target before the first piece, and not after it", a
   const streamed = await (await it.post("/v1/chat/completions", { ...body, stream: true })).text();
   expect(streamed).toContain('"error":{');
   expect(streamed).not.toContain("[DONE]");
+});
+
+test("falls back at once from an account that is used up, which is no fault of the caller's", async () => {
+  const config = { model: undefined, targets: [{ model: "claude" }, { model: "gpt" }] };
+  await using it = await startGateway({ config });
+  it.provider.script((exchange) =>
+    exchange.call.dialect === "anthropic" ? plays.usedUp(exchange) : plays.ok(exchange),
+  );
+  const body = { model: "app", messages: [{ role: "user", content: "hi" }] };
+  const answer = await it.post("/v1/chat/completions", body);
+  expect([answer.status, answer.headers.get("x-llmops-model")]).toEqual([200, "gpt"]);
+  const [row] = await it.records();
+  expect(row?.attempts.map(({ provider, error_code, cost }) => [provider, error_code, cost])).toMatchObject([
+    ["anthropic", "no_credit", "0"],
+    ["default", null, expect.any(String)],
+  ]);
 });

@@ -176,8 +176,13 @@ const all = async (it: Exchange) => {
   it.begin();
   for (const piece of pieces) await it.piece(piece);
 };
-const error = (it: Exchange, status: number, headers: Record<string, string> = {}) => {
-  const body = { type: "error", error: { type: "test_error", message: `status ${status}` } };
+const error = (
+  it: Exchange,
+  status: number,
+  headers: Record<string, string> = {},
+  said: object = { type: "test_error", message: `status ${status}` },
+) => {
+  const body = { type: "error", error: said };
   it.response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body));
 };
 
@@ -232,6 +237,16 @@ export const plays = {
   failing: (it: Exchange) => error(it, 500),
   busy: (it: Exchange) => error(it, 429, { "retry-after": "7" }),
   badRequest: (it: Exchange) => error(it, 400),
+  /** The account has nothing left: in Anthropic's words, or in DashScope's. */
+  usedUp: (it: Exchange) =>
+    it.call.dialect === "anthropic"
+      ? error(
+          it,
+          400,
+          {},
+          { type: "invalid_request_error", message: "Your credit balance is too low to access it." },
+        )
+      : error(it, 400, {}, { code: "Arrearage", type: "Arrearage", message: "Access denied" }),
   malformedJson: (it: Exchange) =>
     it.response.writeHead(200, { "content-type": "application/json" }).end('{"id":'),
   malformedEvent: async (it: Exchange) => {
@@ -268,6 +283,10 @@ export async function startProvider(): Promise<Provider> {
     const chunks: Buffer[] = [];
     for await (const piece of incoming) chunks.push(piece);
     const { url: path = "", headers } = incoming;
+    if (path.includes("/wrong/")) {
+      const error = { message: `Invalid URL (${incoming.method} ${path})`, type: "invalid_request_error" };
+      return response.writeHead(404, { "content-type": "application/json" }).end(JSON.stringify({ error }));
+    }
     if (path.endsWith("/models")) return response.end(JSON.stringify({ data: [{ id: "model-1" }] }));
     if (path.endsWith("/count_tokens")) return response.end(JSON.stringify({ input_tokens: full.prompt }));
     const produced = { prompt: 0, cached: 0, cacheWrite: 0, completion: 0, reported: false, bytes: 0 };
