@@ -5,6 +5,10 @@ export const contentMax = 1024 * 1024;
 export interface TextBudget {
   /** What of `text` is still to be kept. */
   take(text: string): string;
+  /** Makes room for all of `text`, which is not counted; `false` where there is none. */
+  hold(text: string): boolean;
+  /** Counts `text`, and makes no room for it. */
+  count(text: string): void;
   /** UTF-8 bytes of all that was written, kept or not. */
   readonly bytes: number;
   readonly truncated: boolean;
@@ -15,9 +19,19 @@ export function createTextBudget(max = contentMax): TextBudget {
   let left = max;
   let bytes = 0;
   let truncated = false;
+  const count = (text: string) => {
+    bytes += Buffer.byteLength(text);
+  };
   return {
+    count,
+    hold(text) {
+      const fits = text.length <= left;
+      if (fits) left -= text.length;
+      else truncated = true;
+      return fits;
+    },
     take(text) {
-      bytes += Buffer.byteLength(text);
+      count(text);
       if (text.length <= left) {
         left -= text.length;
         return text;

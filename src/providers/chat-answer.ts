@@ -1,5 +1,5 @@
 import { UpstreamError } from "../errors/app-error.ts";
-import { chatUsage, describeError } from "./chat-reader.ts";
+import { describeError, usageOf } from "./chat-reader.ts";
 import { isObject, type Json, listOr, objectOr, textOr } from "./json.ts";
 import type { TokenUsage } from "./usage.ts";
 
@@ -44,8 +44,8 @@ export interface Piece {
 }
 
 /**
- * Reads a chunk of a streamed answer. Usage stands at the top level (in a chunk with empty `choices` at OpenAI) or
- * in the choice (Moonshot). `reasoning_content` is no content and is left out.
+ * Reads a chunk of a streamed answer. Usage stands where {@link usageOf} looks for it; in a chunk with empty
+ * `choices` at OpenAI. `reasoning_content` is no content and is left out.
  * @throws {UpstreamError} `failed` where the chunk carries an error, `malformed` where it is no chunk at all.
  */
 export const toPiece = (chunk: unknown): Piece => {
@@ -55,7 +55,7 @@ export const toPiece = (chunk: unknown): Piece => {
     content: contentOf(objectOr(choice.delta).content),
     model: textOr(body.model),
     finishReason: textOr(choice.finish_reason),
-    usage: chatUsage(body.usage) ?? chatUsage(choice.usage) ?? null,
+    usage: usageOf(body, choice) ?? null,
   };
 };
 
@@ -71,7 +71,7 @@ export const toAnswer = (answer: unknown): ChatAnswer => {
     model: textOr(body.model) ?? "",
     content: contentOf(choice.message.content),
     finishReason: textOr(choice.finish_reason) ?? "stop",
-    usage: chatUsage(body.usage) ?? chatUsage(choice.usage) ?? null,
+    usage: usageOf(body, choice) ?? null,
   };
 };
 

@@ -25,6 +25,13 @@ export function chatUsage(value: unknown): TokenUsage | undefined {
   };
 }
 
+/**
+ * The usage of a whole answer or of a chunk, with its first choice: at the top (OpenAI, and most), in the choice (Moonshot), or
+ * beside what is Groq's own.
+ */
+export const usageOf = (body: Json, choice: Json): TokenUsage | undefined =>
+  chatUsage(body.usage) ?? chatUsage(choice.usage) ?? chatUsage(objectOr(body.x_groq).usage);
+
 /** A tool's call as it is put together. */
 interface ToolCall {
   id: string | undefined;
@@ -39,6 +46,12 @@ interface Choice {
   tools: Map<number, ToolCall>;
   finishReason: string | undefined;
 }
+
+/** What each takes of the room beside its texts, so that their number is bounded too. */
+const shapes = {
+  choice: '{"index":0,"message":{"role":"assistant","content":null},"finish_reason":null}',
+  tool: '{"id":"","type":"function","function":{"name":"","arguments":""}}',
+};
 
 /** Texts of a message that are the model's own writing. */
 const texts = ["content", "reasoning_content", "reasoning", "refusal"] as const;
@@ -64,24 +77,34 @@ export function createChatReader(): AnswerReader {
   const choices = new Map<number, Choice>();
 
   const choiceOf = (index: number): Choice => {
-    let choice = choices.get(index);
-    if (!choice) {
-      choice = { index, texts: new Map(), tools: new Map(), finishReason: undefined };
-      choices.set(index, choice);
-    }
+    const known = choices.get(index);
+    if (known) return known;
+    const choice: Choice = { index, texts: new Map(), tools: new Map(), finishReason: undefined };
+    if (budget.hold(shapes.choice)) choices.set(index, choice);
     return choice;
+  };
+  const toolOf = ({ tools }: Choice, index: number): ToolCall => {
+    const known = tools.get(index);
+    if (known) return known;
+    const tool: ToolCall = { id: undefined, name: undefined, arguments: "" };
+    if (budget.hold(shapes.tool)) tools.set(index, tool);
+    return tool;
+  };
+  /** What replaces `before`, as far as there is room for it. */
+  const replacing = (before: string | undefined, value: unknown): string | undefined => {
+    const text = textOr(value);
+    return text !== undefined && text !== before && budget.hold(text) ? text : before;
   };
 
   const readTools = (choice: Choice, calls: unknown) => {
     for (const [place, call] of listOr(calls).entries()) {
       if (!isObject(call)) continue;
       const index = isCount(call.index) ? call.index : place;
-      const known = choice.tools.get(index) ?? { id: undefined, name: undefined, arguments: "" };
+      const known = toolOf(choice, index);
       const { name, arguments: text } = objectOr(call.function);
-      known.id = textOr(call.id) ?? known.id;
-      known.name = textOr(name) ?? known.name;
+      known.id = replacing(known.id, call.id);
+      known.name = replacing(known.name, name);
       if (typeof text === "string") known.arguments += budget.take(text);
-      choice.tools.set(index, known);
     }
   };
 
@@ -97,7 +120,7 @@ export function createChatReader(): AnswerReader {
     if (message.function_call) readTools(choice, [{ index: 0, function: message.function_call }]);
     const reason = textOr(item.finish_reason);
     if (reason === undefined) return;
-    choice.finishReason = reason;
+    choice.finishReason = replacing(choice.finishReason, reason);
     if (choice.index === 0 || state.finishReason === undefined) state.finishReason = reason;
     state.ended = true;
   };
@@ -111,11 +134,11 @@ export function createChatReader(): AnswerReader {
     }
     state.model ??= textOr(body.model);
     const list = listOr(body.choices);
-    let usage = chatUsage(body.usage);
+    let usage = usageOf(body, {});
     for (const [place, item] of list.entries()) {
       if (!isObject(item)) continue;
       readChoice(item, place);
-      usage ??= chatUsage(item.usage);
+      usage ??= usageOf({}, item);
     }
     if (usage) state.usage = usage;
     state.outputBytes = budget.bytes;

@@ -61,21 +61,24 @@ export function createMessagesReader(): AnswerReader {
   };
 
   const readBlock = (index: number, block: Json) => {
-    const kept: Block = { ...block };
-    for (const field of ["text", "thinking"]) {
-      const text = block[field];
-      if (typeof text === "string") kept[field] = budget.take(text);
-    }
+    const { text, thinking, ...rest } = block;
+    const written: Block = {
+      ...(typeof text === "string" && { text: budget.take(text) }),
+      ...(typeof thinking === "string" && { thinking: budget.take(thinking) }),
+    };
     if (isObject(block.input) && Object.keys(block.input).length > 0)
-      budget.take(JSON.stringify(block.input));
-    blocks.set(index, kept);
+      budget.count(JSON.stringify(block.input));
+    // What is no text of the model's can be as large: what was found on the web, sealed thoughts, a file.
+    if (budget.hold(`${JSON.stringify(rest)},`)) blocks.set(index, { ...block, ...written });
+    else if (text || thinking) blocks.set(index, { type: block.type, ...written });
   };
 
   const readDelta = (index: number, delta: Json) => {
     const { from, to } = growing[String(delta.type)] ?? {};
+    if (!from || !to || typeof delta[from] !== "string") return;
+    const kept = budget.take(delta[from]);
     const block = blocks.get(index);
-    if (!from || !to || !block || typeof delta[from] !== "string") return;
-    block[to] = String(block[to] ?? "") + budget.take(delta[from]);
+    if (block) block[to] = String(block[to] ?? "") + kept;
   };
 
   const events: Readonly<Record<string, (data: Json) => void>> = {
@@ -96,7 +99,8 @@ export function createMessagesReader(): AnswerReader {
   };
 
   const finished = ({ partial_json: json, ...block }: Block): Block => {
-    if (typeof json !== "string") return block;
+    // A tool that takes no arguments has an empty text for them, and its input from the start.
+    if (typeof json !== "string" || json === "") return block;
     try {
       return { ...block, input: JSON.parse(json) };
     } catch {

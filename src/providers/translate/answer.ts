@@ -1,4 +1,4 @@
-import { chatUsage } from "../chat-reader.ts";
+import { usageOf } from "../chat-reader.ts";
 import { isObject, type Json, listOr, objectOr, textOr } from "../json.ts";
 import { messagesUsage } from "../messages-reader.ts";
 import type { TokenUsage } from "../usage.ts";
@@ -122,6 +122,6 @@ export function chatAnswerToMessages(answer: Json): Json {
     ],
     stop_reason: stopReasonOf(choice.finish_reason),
     stop_sequence: null,
-    usage: toMessagesUsage(chatUsage(answer.usage)),
+    usage: toMessagesUsage(usageOf(answer, choice)),
   };
 }

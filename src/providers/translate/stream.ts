@@ -1,4 +1,4 @@
-import { chatUsage } from "../chat-reader.ts";
+import { usageOf } from "../chat-reader.ts";
 import { countOr, isObject, type Json, listOr, objectOr, textOr } from "../json.ts";
 import { messagesUsage } from "../messages-reader.ts";
 import type { TokenUsage } from "../usage.ts";
@@ -156,7 +156,7 @@ export function chatStreamToMessages(): StreamTranslator {
       if (!isObject(data)) return [];
       const choices = listOr(data.choices).filter(isObject);
       const choice = choices.find(({ index }) => index === 0 || index === undefined) ?? {};
-      usage = chatUsage(data.usage) ?? chatUsage(objectOr(choice).usage) ?? usage;
+      usage = usageOf(data, choice) ?? usage;
       finishReason = textOr(objectOr(choice).finish_reason) ?? finishReason;
       return [...begin(data), ...deltaEvents(objectOr(objectOr(choice).delta))];
     },
