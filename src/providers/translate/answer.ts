@@ -2,6 +2,7 @@ import { usageOf } from "../chat-reader.ts";
 import { isObject, type Json, listOr, objectOr, textOr } from "../json.ts";
 import { messagesUsage } from "../messages-reader.ts";
 import type { TokenUsage } from "../usage.ts";
+import { toMessagesToolId } from "./tool-id.ts";
 
 /** Why an answer ended, in OpenAI's words, for Anthropic's. */
 const finishReasons: Readonly<Record<string, string>> = {
@@ -115,7 +116,7 @@ export function chatAnswerToMessages(answer: Json): Json {
         .filter(isObject)
         .map(({ id, function: called }) => ({
           type: "tool_use",
-          id,
+          id: toMessagesToolId(id),
           name: objectOr(called).name,
           input: toolInput(objectOr(called).arguments),
         })),

@@ -1,6 +1,7 @@
 import { ValidateError } from "../../errors/app-error.ts";
 import { isObject, type Json, listOr, objectOr, textOr } from "../json.ts";
 import { toolInput } from "./answer.ts";
+import { toMessagesToolId } from "./tool-id.ts";
 
 type Block = Record<string, unknown>;
 
@@ -48,7 +49,7 @@ const toolUses = (message: Json): Block[] =>
     .filter(isObject)
     .map(({ id, function: called }) => {
       const { name, arguments: text } = objectOr(called);
-      return { type: "tool_use", id, name, input: toolInput(text) };
+      return { type: "tool_use", id: toMessagesToolId(id), name, input: toolInput(text) };
     });
 
 /** One of OpenAI's messages as a turn; `undefined` for what is no turn. */
@@ -58,7 +59,8 @@ function turnOf(message: Json): { role: "user" | "assistant"; content: Block[] }
   }
   if (message.role === "tool") {
     const content = typeof message.content === "string" ? message.content : blocksOf(message.content);
-    return { role: "user", content: [{ type: "tool_result", tool_use_id: message.tool_call_id, content }] };
+    const id = toMessagesToolId(message.tool_call_id);
+    return { role: "user", content: [{ type: "tool_result", tool_use_id: id, content }] };
   }
   return { role: "user", content: blocksOf(message.content) };
 }

@@ -1,4 +1,5 @@
 import { isObject, type Json, listOr, objectOr, textOr } from "../json.ts";
+import { fromMessagesToolId } from "./tool-id.ts";
 
 type Part = Record<string, unknown>;
 
@@ -28,7 +29,7 @@ function assistantMessage(blocks: readonly Json[]): Part {
     content: content.length === 0 ? null : content,
     ...(calls.length > 0 && {
       tool_calls: calls.map(({ id, name, input }) => ({
-        id,
+        id: fromMessagesToolId(id),
         type: "function",
         function: { name, arguments: JSON.stringify(input ?? {}) },
       })),
@@ -43,7 +44,11 @@ function userMessages(blocks: readonly Json[]): Part[] {
     .map(({ tool_use_id, content, is_error: failed }) => {
       const text = contentOf(blocksOf(content ?? ""));
       const plain = typeof text === "string" ? text : JSON.stringify(text);
-      return { role: "tool", tool_call_id: tool_use_id, content: failed ? `Error: ${plain}` : plain };
+      return {
+        role: "tool",
+        tool_call_id: fromMessagesToolId(tool_use_id),
+        content: failed ? `Error: ${plain}` : plain,
+      };
     });
   const content = contentOf(blocks);
   return content.length === 0 ? results : [...results, { role: "user", content }];

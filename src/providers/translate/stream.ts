@@ -3,6 +3,7 @@ import { countOr, isObject, type Json, listOr, objectOr, textOr } from "../json.
 import { messagesUsage } from "../messages-reader.ts";
 import type { TokenUsage } from "../usage.ts";
 import { finishReasonOf, stopReasonOf, toChatUsage, toMessagesUsage } from "./answer.ts";
+import { toMessagesToolId } from "./tool-id.ts";
 
 /** One event as it is written: its name, where the dialect has names, and its data as text. */
 export interface ServerEvent {
@@ -28,8 +29,11 @@ export function messagesStreamToChat({
 }): StreamTranslator {
   const head: { id: unknown; model: unknown } = { id: "", model: "" };
   const created = Math.floor(now.getTime() / 1000);
-  /** The place of a tool's call among the calls, by the place of its block among the blocks. */
-  const tools = new Map<number, number>();
+  /**
+   * By the place of its block among the blocks: a tool's call's place among the calls, and its arguments where its input came
+   * all at once; `undefined` as soon as any were written.
+   */
+  const tools = new Map<number, { place: number; unwritten: string | undefined }>();
   let usage: TokenUsage | undefined;
 
   const write = (rest: object): ServerEvent => ({
@@ -54,20 +58,32 @@ export function messagesStreamToChat({
     return [chunk({ role: "assistant", content: "" })];
   };
   const opened = ({ index, content_block: block }: Json) => {
-    const { type, id, name, text } = objectOr(block);
+    const { type, id, name, text, input } = objectOr(block);
     if (type === "text" && textOr(text)) return [chunk({ content: text })];
     if (type !== "tool_use") return [];
-    tools.set(countOr(index), tools.size);
-    const call = { index: tools.size - 1, id, type: "function", function: { name, arguments: "" } };
+    const place = tools.size;
+    tools.set(countOr(index), { place, unwritten: JSON.stringify(objectOr(input)) });
+    const call = { index: place, id, type: "function", function: { name, arguments: "" } };
     return [chunk({ tool_calls: [call] })];
   };
+  const argumentsOf = (place: number, text: unknown) =>
+    chunk({ tool_calls: [{ index: place, function: { arguments: text } }] });
   const grown = ({ index, delta }: Json) => {
     const { type, text, thinking, partial_json: json } = objectOr(delta);
     if (type === "text_delta") return [chunk({ content: text })];
     if (type === "thinking_delta") return [chunk({ reasoning_content: thinking })];
     const tool = tools.get(countOr(index));
     if (type !== "input_json_delta" || tool === undefined || json === "") return [];
-    return [chunk({ tool_calls: [{ index: tool, function: { arguments: json } }] })];
+    tool.unwritten = undefined;
+    return [argumentsOf(tool.place, json)];
+  };
+  /** A call without arguments has an empty text for them here, which there is no JSON. */
+  const closed = ({ index }: Json) => {
+    const tool = tools.get(countOr(index));
+    if (tool?.unwritten === undefined) return [];
+    const text = tool.unwritten;
+    tool.unwritten = undefined;
+    return [argumentsOf(tool.place, text)];
   };
   const finishing = ({ delta, usage: counted }: Json) => {
     usage = messagesUsage(counted, usage);
@@ -78,6 +94,7 @@ export function messagesStreamToChat({
     message_start: started,
     content_block_start: opened,
     content_block_delta: grown,
+    content_block_stop: closed,
     message_delta: finishing,
   };
 
@@ -96,7 +113,7 @@ export function chatStreamToMessages(): StreamTranslator {
   let usage: TokenUsage | undefined;
   let finishReason: unknown;
   /** The block that is open, and how many there have been. */
-  let open: { kind: string; index: number } | undefined;
+  let open: { kind: string; index: number; empty: boolean } | undefined;
   let blocks = 0;
 
   const write = (event: string, rest: object = {}): ServerEvent => ({
@@ -105,18 +122,24 @@ export function chatStreamToMessages(): StreamTranslator {
   });
   const close = (): ServerEvent[] => {
     if (!open) return [];
-    const { index } = open;
+    const { index, kind, empty } = open;
+    // A call without arguments has nothing, or an empty text, where here an empty object is meant.
+    const input =
+      kind.startsWith("tool") && empty ? [grow({ type: "input_json_delta", partial_json: "{}" })] : [];
     open = undefined;
-    return [write("content_block_stop", { index })];
+    return [...input, write("content_block_stop", { index })];
   };
   /** Makes the block of this kind the open one. */
   const within = (kind: string, block: object): ServerEvent[] => {
     if (open?.kind === kind) return [];
     const closing = close();
-    open = { kind, index: blocks++ };
+    open = { kind, index: blocks++, empty: true };
     return [...closing, write("content_block_start", { index: open.index, content_block: block })];
   };
-  const grow = (delta: object) => write("content_block_delta", { index: open?.index ?? 0, delta });
+  const grow = (delta: object) => {
+    if (open) open.empty = false;
+    return write("content_block_delta", { index: open?.index ?? 0, delta });
+  };
 
   const begin = ({ id, model }: Json): ServerEvent[] => {
     if (begun) return [];
@@ -129,7 +152,7 @@ export function chatStreamToMessages(): StreamTranslator {
   const toolEvents = (call: Json): ServerEvent[] => {
     const { name, arguments: text } = objectOr(call.function);
     const kind = `tool ${countOr(call.index)}`;
-    const block = { type: "tool_use", id: call.id, name, input: {} };
+    const block = { type: "tool_use", id: toMessagesToolId(call.id), name, input: {} };
     const json = textOr(text);
     return [
       ...within(kind, block),
