@@ -1,6 +1,6 @@
 import type { Dialect, Operation } from "../providers/dialect.ts";
 import type { Json } from "../providers/json.ts";
-import { parametersFor } from "../providers/parameter-rules.ts";
+import { parametersFor, traitsOf } from "../providers/parameter-rules.ts";
 import { toMessagesRequest } from "../providers/translate/chat-to-messages.ts";
 import { toChatRequest } from "../providers/translate/messages-to-chat.ts";
 import { editJson } from "./json-edit.ts";
@@ -28,8 +28,12 @@ const withUsage = (parsed: Json): object => ({
 });
 
 /** What the model's rules change of the parameters; nothing for most. */
-function ruled(parsed: Json, { upstreamName, rules: { drop = [], rename = {} } }: Target, chat: boolean) {
-  const after: Record<string, unknown> = chat ? parametersFor(upstreamName, parsed) : { ...parsed };
+function ruled(
+  parsed: Json,
+  { upstreamName, rules: { drop = [], rename = {}, keep = [] } }: Target,
+  always: readonly string[] = [],
+) {
+  const after = parametersFor(upstreamName, parsed, { keep: [...keep, ...always] });
   for (const name of drop) delete after[name];
   for (const [from, to] of Object.entries(rename)) {
     if (!(from in after)) continue;
@@ -41,6 +45,12 @@ function ruled(parsed: Json, { upstreamName, rules: { drop = [], rename = {} } }
   for (const name in after) if (!(name in parsed)) set[name] = after[name];
   for (const name in parsed) if (!(name in after)) remove.push(name);
   return { set, remove };
+}
+
+/** How the model thinks: as its rules say, else as its name does. */
+function thinkerOf({ upstreamName, rules }: Target) {
+  const { thinking, efforts } = traitsOf(upstreamName);
+  return { thinking: rules.thinking ?? thinking, efforts };
 }
 
 /**
@@ -57,23 +67,22 @@ export function upstreamBody(
   const usage = (chat: Json) => (stream ? { stream_options: withUsage(chat) } : {});
   if (operation === "chat" && conversation === "messages") {
     const maxTokens = target.outputTokensMax ?? outputTokensDefault;
-    const { set, remove } = ruled(parsed, target, false);
+    const { set, remove } = ruled(parsed, target);
     const chat = { ...parsed, ...set };
     for (const name of remove) delete chat[name];
-    return {
-      operation: "messages",
-      text: JSON.stringify({ ...toMessagesRequest(chat, { maxTokens }), model }),
-    };
+    const request = toMessagesRequest(chat, { maxTokens, by: thinkerOf(target) });
+    return { operation: "messages", text: JSON.stringify({ ...request, model }) };
   }
   if (operation === "messages" && conversation === "chat") {
     const chat: Json = toChatRequest(parsed);
-    const { set, remove } = ruled(chat, target, true);
+    const { set, remove } = ruled(chat, target);
     return {
       operation: "chat",
       text: editJson(JSON.stringify(chat), { set: { ...set, model, ...usage(chat) }, remove }),
     };
   }
-  const { set, remove } = ruled(parsed, target, operation === "chat");
+  // Anthropic's dialect has one name for the limit, and requires it.
+  const { set, remove } = ruled(parsed, target, operation === "messages" ? ["max_tokens"] : []);
   const options = operation === "chat" ? usage(parsed) : {};
   return { operation, text: editJson(text, { set: { ...set, model, ...options }, remove }) };
 }

@@ -1,3 +1,4 @@
+import type { ThinkingMode } from "../providers/parameter-rules.ts";
 import type { Timeouts } from "../providers/transport.ts";
 
 /** How an upstream speaks. */
@@ -38,10 +39,14 @@ export interface Price {
   source: string;
 }
 
-/** What a model does not take, on top of what is known of it by its name; see {@link parametersFor}. */
+/** What a model does not take, on top of what is known of it by its name, or in spite of that; see {@link parametersFor}. */
 export interface ParameterRules {
   drop?: readonly string[];
   rename?: Readonly<Record<string, string>>;
+  /** Sent though its name says that it does not take them. */
+  keep?: readonly string[];
+  /** How it is asked to think in Anthropic's dialect. */
+  thinking?: ThinkingMode;
 }
 
 /** One model at one provider. */

@@ -27,6 +27,14 @@ const shown = {
           description: "sent under another name",
         }),
       ),
+      keep: optional(
+        Type.Array(parameter, { maxItems: 50, description: "sent, whatever is known of it by its name" }),
+      ),
+      thinking: optional(
+        oneOf(["adaptive", "budget"], {
+          description: "how it is asked to think in Anthropic's dialect, where its name does not tell",
+        }),
+      ),
     },
     { description: "what the model does not take, beside what is known of it by its name" },
   ),

@@ -11,6 +11,8 @@ export interface ModelTarget {
 export interface ModelParameterRules {
   drop?: string[];
   rename?: Record<string, string>;
+  keep?: string[];
+  thinking?: "adaptive" | "budget";
 }
 
 /** A model as it is stored: one name at one provider, or a list of other models. */

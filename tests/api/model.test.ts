@@ -13,7 +13,12 @@ test("registers a model whose rules and names count in a call within a moment", 
   const body = {
     name: "alias",
     upstream_name: "real-name",
-    parameter_rules: { drop: ["temperature"], rename: { max_tokens: "max_completion_tokens" } },
+    parameter_rules: {
+      drop: ["temperature"],
+      rename: { max_tokens: "max_completion_tokens" },
+      keep: ["top_p"],
+      thinking: "adaptive",
+    },
   };
   const { id } = dataOf(await it.app.owner.call<Wire>("POST", "/model", { body }));
   await until(
@@ -41,6 +46,11 @@ test("refuses what a model must not be, and to delete what a list names", async 
     [{ name: "both", upstream_name: "x", targets: [{ model: "one" }] }, "upstream_name"],
     [{ name: "nested", targets: [{ model: "list" }] }, "targets"],
     [{ name: "unknown", targets: [{ model: "nobody" }] }, "targets"],
+    [
+      { name: "odd", upstream_name: "x", parameter_rules: { thinking: "enabled" } },
+      "parameter_rules.thinking",
+    ],
+    [{ name: "odd", upstream_name: "x", parameter_rules: { keep: [""] } }, "parameter_rules.keep.0"],
   ] as const) {
     const { code, data } = await make(body);
     expect([code, Object.keys(data)]).toEqual(["VALIDATE_ERROR", [field]]);

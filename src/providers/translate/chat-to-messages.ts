@@ -1,5 +1,6 @@
 import { ValidateError } from "../../errors/app-error.ts";
 import { isObject, type Json, listOr, objectOr, textOr } from "../json.ts";
+import type { ThinkingMode } from "../parameter-rules.ts";
 import { toolInput } from "./answer.ts";
 import { toMessagesToolId } from "./tool-id.ts";
 
@@ -11,6 +12,8 @@ const thinkingBudgets: Readonly<Record<string, number>> = {
   low: 1024,
   medium: 4096,
   high: 16_384,
+  xhigh: 32_768,
+  max: 65_536,
 };
 
 /** Parameters of OpenAI's that change the answer and have no counterpart: to leave them out in silence would be a lie. */
@@ -97,26 +100,58 @@ function toolChoice(choice: unknown, parallel: unknown): Block | undefined {
   return undefined;
 }
 
-/** How much the model may think: below the longest answer, which includes the thinking. */
-function thinking(effort: unknown, maxTokens: number): Block | undefined {
+/** How a model thinks, and which efforts it knows; see {@link ModelTraits}. */
+interface Thinker {
+  thinking: ThinkingMode;
+  efforts: readonly string[];
+}
+
+/**
+ * A forced call of a tool and thinking exclude each other: "Thinking may not be enabled when tool_choice forces tool use". The
+ * call is what the caller insists on.
+ */
+const isForced = (choice: Block | undefined) => choice?.type === "any" || choice?.type === "tool";
+
+/**
+ * Whether the last turn of the model's goes on, after a result of a tool. The thoughts that such a turn began with are signed and
+ * do not pass through OpenAI's dialect, and models that think within a budget refuse to go on without them.
+ */
+const isUnderWay = (messages: readonly Json[]) => messages.at(-1)?.role === "tool";
+
+/** How the model is to think; `undefined` for not at all. A budget is below the longest answer, which includes the thinking. */
+function thinkingOf(
+  effort: unknown,
+  { by, maxTokens, messages }: { by: Thinker; maxTokens: number; messages: readonly Json[] },
+): Block | undefined {
   const budget = thinkingBudgets[String(effort)];
-  if (budget === undefined || maxTokens <= 1024) return undefined;
+  if (budget === undefined) return undefined;
+  // Newer models keep their thoughts to themselves unless they are asked for a summary.
+  if (by.thinking === "adaptive") return { type: "adaptive", display: "summarized" };
+  if (maxTokens <= 1024 || isUnderWay(messages)) return undefined;
   return { type: "enabled", budget_tokens: Math.min(budget, maxTokens - 1) };
+}
+
+/** Anthropic's word for an effort of OpenAI's, among those that the model knows; the next lower one where it lacks it. */
+function effortOf(effort: unknown, { thinking, efforts }: Thinker): string | undefined {
+  if (thinking !== "adaptive" || thinkingBudgets[String(effort)] === undefined) return undefined;
+  const wanted = effort === "minimal" ? "low" : String(effort);
+  if (efforts.includes(wanted)) return wanted;
+  return wanted === "xhigh" || wanted === "max" ? "high" : wanted;
 }
 
 function formatOf(format: unknown): Block | undefined {
   const { type, json_schema: schema } = objectOr(format);
   if (type === undefined || type === "text") return undefined;
   if (type !== "json_schema") throw unsupportedError("response_format");
-  return { format: { type: "json_schema", schema: objectOr(schema).schema } };
+  return { type: "json_schema", schema: objectOr(schema).schema };
 }
 
 /**
  * A request of OpenAI's chat completions as one of Anthropic's messages. `maxTokens` limits the answer where the caller
- * does not: there, the limit is required.
+ * does not: there, the limit is required. `by` is the model that is asked.
  * @throws {ValidateError} the caller asks for what cannot be said there: several choices, log probabilities, audio.
  */
-export function toMessagesRequest(chat: Json, { maxTokens }: { maxTokens: number }): Json {
+export function toMessagesRequest(chat: Json, { maxTokens, by }: { maxTokens: number; by: Thinker }): Json {
   for (const field of unsupported) {
     const value = chat[field];
     if (value !== undefined && value !== null && value !== false) throw unsupportedError(field);
@@ -128,8 +163,11 @@ export function toMessagesRequest(chat: Json, { maxTokens }: { maxTokens: number
   const stop = typeof chat.stop === "string" ? [chat.stop] : chat.stop;
   const tools = listOr(chat.tools).filter(isObject);
   const choice = tools.length > 0 ? toolChoice(chat.tool_choice, chat.parallel_tool_calls) : undefined;
-  const think = thinking(chat.reasoning_effort, limit);
-  const output = formatOf(chat.response_format);
+  const think = isForced(choice)
+    ? undefined
+    : thinkingOf(chat.reasoning_effort, { by, maxTokens: limit, messages });
+  const effort = effortOf(chat.reasoning_effort, by);
+  const format = formatOf(chat.response_format);
   const given = (name: string, value: unknown) =>
     value === undefined || value === null ? {} : { [name]: value };
   return {
@@ -144,7 +182,7 @@ export function toMessagesRequest(chat: Json, { maxTokens }: { maxTokens: number
       : given("temperature", typeof chat.temperature === "number" ? Math.min(chat.temperature, 1) : null)),
     ...(think ? {} : given("top_p", chat.top_p)),
     ...given("thinking", think),
-    ...given("output_config", output),
+    ...((effort || format) && { output_config: { ...given("effort", effort), ...given("format", format) } }),
     ...(tools.length > 0 && { tools: tools.map(toolOf) }),
     ...given("tool_choice", choice),
     ...(typeof chat.user === "string" && { metadata: { user_id: chat.user } }),
