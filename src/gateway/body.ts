@@ -1,6 +1,6 @@
 import type { Dialect, Operation } from "../providers/dialect.ts";
 import type { Json } from "../providers/json.ts";
-import { parametersFor, traitsOf } from "../providers/parameter-rules.ts";
+import { parametersFor, type ReasoningMode, traitsOf } from "../providers/parameter-rules.ts";
 import { toMessagesRequest } from "../providers/translate/chat-to-messages.ts";
 import { toChatRequest } from "../providers/translate/messages-to-chat.ts";
 import { editJson } from "./json-edit.ts";
@@ -47,6 +47,12 @@ function ruled(
   return { set, remove };
 }
 
+/** What becomes of earlier thoughts: as the model's rules say, else as its name does. */
+function reasoningFor({ upstreamName, rules: { drop = [], keep = [] } }: Target): ReasoningMode {
+  if (drop.includes("reasoning_content")) return "unknown";
+  return keep.includes("reasoning_content") ? "taken" : traitsOf(upstreamName).reasoning;
+}
+
 /** How the model thinks: as its rules say, else as its name does. */
 function thinkerOf({ upstreamName, rules }: Target) {
   const { thinking, efforts } = traitsOf(upstreamName);
@@ -74,7 +80,7 @@ export function upstreamBody(
     return { operation: "messages", text: JSON.stringify({ ...request, model }) };
   }
   if (operation === "messages" && conversation === "chat") {
-    const chat: Json = toChatRequest(parsed);
+    const chat: Json = toChatRequest(parsed, { reasoning: reasoningFor(target) });
     const { set, remove } = ruled(chat, target);
     return {
       operation: "chat",

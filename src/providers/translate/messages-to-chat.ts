@@ -1,32 +1,54 @@
 import { isObject, type Json, listOr, objectOr, textOr } from "../json.ts";
+import type { ReasoningMode } from "../parameter-rules.ts";
+import { partsOf } from "./parts.ts";
 import { fromMessagesToolId } from "./tool-id.ts";
 
 type Part = Record<string, unknown>;
 
-/** Text blocks as one text, where there is nothing else; else parts. */
-function contentOf(blocks: readonly Json[]): string | Part[] {
-  const parts = blocks.map(partOf).filter((part) => part !== undefined);
-  return parts.every(({ type }) => type === "text") ? parts.map(({ text }) => text).join("") : parts;
+/** Blocks with the place that each has in the request, for an error that names it. */
+type Placed = readonly (readonly [block: Json, at: string])[];
+
+const blocksOf = (content: unknown, at: string): Placed =>
+  typeof content === "string"
+    ? [[{ type: "text", text: content }, at]]
+    : listOr(content)
+        .map((block, index) => [objectOr(block), `${at}.${index}`] as const)
+        .filter(([{ type }]) => type !== undefined);
+
+const allParts = (blocks: Placed): Part[] => blocks.flatMap(([block, at]) => partsOf(block, at));
+
+const isText = ({ type }: Part) => type === "text";
+const textsOf = (parts: readonly Part[]) =>
+  parts
+    .filter(isText)
+    .map(({ text }) => text)
+    .join("");
+
+/** One text where there is nothing else; else parts. */
+const contentOf = (parts: Part[]): string | Part[] => (parts.every(isText) ? textsOf(parts) : parts);
+
+/** The thoughts of a turn as they go back to the model; `undefined` for not at all. */
+function reasoningOf(blocks: readonly Json[], mode: ReasoningMode): string | undefined {
+  if (mode === "unknown") return undefined;
+  const thoughts = blocks
+    // A signature is another dialect's: who thought that never wrote `reasoning_content`.
+    .filter(({ type, signature }) => type === "thinking" && (mode !== "returned" || !signature))
+    .map(({ thinking }) => thinking)
+    .join("");
+  return textOr(thoughts) ?? (mode === "needed" ? " " : undefined);
 }
 
-/** Thinking is left out: it is signed for its own provider, and means nothing to another. */
-function partOf(block: Json): Part | undefined {
-  if (block.type === "text") return { type: "text", text: block.text };
-  if (block.type !== "image") return undefined;
-  const source = objectOr(block.source);
-  const url = source.type === "base64" ? `data:${source.media_type};base64,${source.data}` : source.url;
-  return { type: "image_url", image_url: { url } };
-}
+const isThought = (type: unknown) => type === "thinking" || type === "redacted_thinking";
 
-const blocksOf = (content: unknown): Json[] =>
-  typeof content === "string" ? [{ type: "text", text: content }] : listOr(content).filter(isObject);
-
-function assistantMessage(blocks: readonly Json[]): Part {
+function assistantMessage(placed: Placed, mode: ReasoningMode): Part {
+  const blocks = placed.map(([block]) => block);
   const calls = blocks.filter(({ type }) => type === "tool_use");
-  const content = contentOf(blocks);
+  const content = contentOf(allParts(placed.filter(([{ type }]) => type !== "tool_use" && !isThought(type))));
+  const reasoning = reasoningOf(blocks, mode);
   return {
     role: "assistant",
     content: content.length === 0 ? null : content,
+    ...(reasoning !== undefined && { reasoning_content: reasoning }),
     ...(calls.length > 0 && {
       tool_calls: calls.map(({ id, name, input }) => ({
         id: fromMessagesToolId(id),
@@ -37,21 +59,34 @@ function assistantMessage(blocks: readonly Json[]): Part {
   };
 }
 
+/** What a result holds beside its text goes into the next message: a tool's takes texts only. */
+const elsewhere = "The result follows in the next message.";
+
 /** Results of tools are messages of their own, and come before what the user says with them. */
-function userMessages(blocks: readonly Json[]): Part[] {
-  const results = blocks
-    .filter(({ type }) => type === "tool_result")
-    .map(({ tool_use_id, content, is_error: failed }) => {
-      const text = contentOf(blocksOf(content ?? ""));
-      const plain = typeof text === "string" ? text : JSON.stringify(text);
-      return {
-        role: "tool",
-        tool_call_id: fromMessagesToolId(tool_use_id),
-        content: failed ? `Error: ${plain}` : plain,
-      };
+function userMessages(placed: Placed): Part[] {
+  const attached: Part[] = [];
+  const results = placed
+    .filter(([{ type }]) => type === "tool_result")
+    .map(([{ tool_use_id, content, is_error: failed }, at]) => {
+      const id = fromMessagesToolId(tool_use_id);
+      const parts = allParts(blocksOf(content ?? "", `${at}.content`));
+      const others = parts.filter((part) => !isText(part));
+      if (others.length > 0)
+        attached.push({ type: "text", text: `Result of the tool call ${id}:` }, ...others);
+      const text = textsOf(parts) || (others.length > 0 ? elsewhere : "");
+      return { role: "tool", tool_call_id: id, content: failed ? `Error: ${text}` : text };
     });
-  const content = contentOf(blocks);
+  const own = allParts(placed.filter(([{ type }]) => type !== "tool_result"));
+  const content = contentOf([...attached, ...own]);
   return content.length === 0 ? results : [...results, { role: "user", content }];
+}
+
+function turnOf({ role, content }: Json, at: string, mode: ReasoningMode): Part[] {
+  const blocks = blocksOf(content, `${at}.content`);
+  if (role === "assistant") return [assistantMessage(blocks, mode)];
+  // Newer models of Anthropic's take turns of the system within a conversation; this dialect always has.
+  if (role === "system") return [{ role, content: contentOf(allParts(blocks)) }];
+  return userMessages(blocks);
 }
 
 function toolChoice(choice: Json): unknown {
@@ -65,15 +100,15 @@ const effortOf = ({ type, budget_tokens: budget }: Json) => {
   return Number(budget) < 4096 ? "low" : Number(budget) < 16_384 ? "medium" : "high";
 };
 
-/** A request of Anthropic's messages as one of OpenAI's chat completions. */
-export function toChatRequest(request: Json): Json {
-  const system = contentOf(blocksOf(request.system ?? ""));
-  const turns = listOr(request.messages)
-    .filter(isObject)
-    .flatMap(({ role, content }) => {
-      const blocks = blocksOf(content);
-      return role === "assistant" ? [assistantMessage(blocks)] : userMessages(blocks);
-    });
+/**
+ * A request of Anthropic's messages as one of OpenAI's chat completions; `reasoning` says what becomes of earlier thoughts.
+ * @throws {ValidateError} it holds what cannot be said there, such as a document that only its provider can reach.
+ */
+export function toChatRequest(request: Json, { reasoning }: { reasoning: ReasoningMode }): Json {
+  const system = contentOf(allParts(blocksOf(request.system ?? "", "system")));
+  const turns = listOr(request.messages).flatMap((message, index) =>
+    isObject(message) ? turnOf(message, `messages.${index}`, reasoning) : [],
+  );
   // Tools that run at the provider have no schema, and no counterpart.
   const tools = listOr(request.tools)
     .filter(isObject)
