@@ -23,15 +23,16 @@ const registryOf = ({ config, log }: Invocation, { sql, keyring }: Installation)
 /** A price in one line. */
 function lineOf(
   name: string,
-  { currency, prompt, cached, cacheWrite, completion, reasoning, ...rest }: Price,
+  { currency, prompt, cached, cacheWrite, cacheWriteLong, completion, reasoning, ...rest }: Price,
 ): string {
-  const amounts = [prompt, cached ?? "-", cacheWrite ?? "-", completion, reasoning ?? "-"];
+  const kinds = [prompt, cached, cacheWrite, cacheWriteLong, completion, reasoning];
+  const amounts = kinds.map((each) => each ?? "-");
   const above = rest.abovePromptTokens === 0 ? "" : `  above ${rest.abovePromptTokens} prompt tokens`;
   const from = rest.validFrom.toISOString().slice(0, 10);
   return `${name.padEnd(32)} ${currency}  ${amounts.map((each) => each.padStart(7)).join(" ")}  ${from}${above}  ${rest.source}\n`;
 }
 
-const heading = `${"model".padEnd(32)} per million: prompt, cached, cache write, completion, reasoning; valid from; source\n`;
+const heading = `${"model".padEnd(32)} per million: prompt, cached, cache write, the longer one, completion, reasoning; valid from; source\n`;
 
 async function list(invocation: Invocation): Promise<void> {
   const { flags, stdout } = invocation;

@@ -1,6 +1,6 @@
 import { costOf } from "../metering/cost.ts";
 import { estimateTokensOfBytes } from "../metering/estimate.ts";
-import type { Metered } from "../metering/record.ts";
+import type { AttemptBill, Metered } from "../metering/record.ts";
 import type { AnswerState, TokenUsage } from "../providers/usage.ts";
 import type { Target } from "./target.ts";
 
@@ -20,6 +20,7 @@ const nothing: TokenUsage = {
   promptTokens: 0,
   cachedTokens: 0,
   cacheWriteTokens: 0,
+  cacheWriteLongTokens: 0,
   completionTokens: 0,
   reasoningTokens: 0,
 };
@@ -45,13 +46,14 @@ function consumptionOf({ began, complete, state, questionBytes }: Ending): {
 }
 
 /** The bill of one attempt at `target` that began at `at`: tokens by kind, who counted them, and what they cost. */
-export function billOf(target: Target, ending: Ending, at: Date): Metered {
+export function billOf(target: Target, ending: Ending, at: Date): AttemptBill {
   const { usage, source } = consumptionOf(ending);
   const priced = costOf(usage, target.prices, at);
   return {
     prompt_tokens: usage.promptTokens,
     cached_tokens: usage.cachedTokens,
     cache_write_tokens: usage.cacheWriteTokens,
+    ...(usage.cacheWriteLongTokens > 0 && { cache_write_long_tokens: usage.cacheWriteLongTokens }),
     completion_tokens: usage.completionTokens,
     reasoning_tokens: usage.reasoningTokens,
     usage_source: source,

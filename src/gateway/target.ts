@@ -34,6 +34,8 @@ export interface Price {
   prompt: string;
   cached: string | undefined;
   cacheWrite: string | undefined;
+  /** For what is kept for longer than usual. */
+  cacheWriteLong: string | undefined;
   completion: string;
   reasoning: string | undefined;
   source: string;

@@ -7,6 +7,7 @@ interface Units {
   prompt: bigint;
   cached: bigint;
   cacheWrite: bigint;
+  cacheWriteLong: bigint;
   completion: bigint;
   reasoning: bigint;
   scale: number;
@@ -24,15 +25,23 @@ function unitsOf(price: Price): Units {
     price.prompt,
     price.cached ?? price.prompt,
     price.cacheWrite ?? price.prompt,
+    price.cacheWriteLong ?? price.cacheWrite ?? price.prompt,
     price.completion,
     price.reasoning ?? price.completion,
   ];
   const parsed = texts.map(parseDecimal);
   const scale = Math.max(...parsed.map((each) => each.scale));
-  const [prompt = 0n, cached = 0n, cacheWrite = 0n, completion = 0n, reasoning = 0n] = parsed.map(
-    (each) => rescale(each, scale).units,
-  );
-  const units = { prompt, cached, cacheWrite, completion, reasoning, scale: scale + millionScale };
+  const [prompt = 0n, cached = 0n, cacheWrite = 0n, cacheWriteLong = 0n, completion = 0n, reasoning = 0n] =
+    parsed.map((each) => rescale(each, scale).units);
+  const units = {
+    prompt,
+    cached,
+    cacheWrite,
+    cacheWriteLong,
+    completion,
+    reasoning,
+    scale: scale + millionScale,
+  };
   parsedPrices.set(price, units);
   return units;
 }
@@ -61,12 +70,13 @@ export function costOf(
 ): { cost: string; currency: string; price: Price } | undefined {
   const price = priceAt(prices, at, usage.promptTokens);
   if (!price) return undefined;
-  const { prompt, cached, cacheWrite, completion, reasoning, scale } = unitsOf(price);
+  const { prompt, cached, cacheWrite, cacheWriteLong, completion, reasoning, scale } = unitsOf(price);
   const fresh = usage.promptTokens - usage.cachedTokens - usage.cacheWriteTokens;
   const units =
     BigInt(fresh) * prompt +
     BigInt(usage.cachedTokens) * cached +
-    BigInt(usage.cacheWriteTokens) * cacheWrite +
+    BigInt(usage.cacheWriteTokens - usage.cacheWriteLongTokens) * cacheWrite +
+    BigInt(usage.cacheWriteLongTokens) * cacheWriteLong +
     BigInt(usage.completionTokens - usage.reasoningTokens) * completion +
     BigInt(usage.reasoningTokens) * reasoning;
   return { cost: formatDecimal({ units, scale }), currency: price.currency, price };

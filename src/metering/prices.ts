@@ -1,4 +1,5 @@
 import type { Price } from "../gateway/target.ts";
+import { sum } from "./money.ts";
 
 /** A price that ships with the program. */
 export interface ShippedPrice {
@@ -18,6 +19,8 @@ interface List {
   hosts: readonly string[];
   currency: string;
   source: string;
+  /** What is written to the cache for an hour costs so many times what a prompt token costs. */
+  longWriteFactor?: number;
   /** From when each version holds, the prompt tokens that it is above, and the amounts. */
   models: Readonly<Record<string, readonly (readonly [from: string, above: number, amounts: Amounts])[]>>;
 }
@@ -29,8 +32,8 @@ const longPrompt = 272_000;
 
 /**
  * The lists. What is not here is unpriced: models whose price depends on the hour (DeepSeek's, since 2026), prices that no
- * public page told, and everything that runs on one's own machines. Anthropic's cache writes have the price of five minutes;
- * Qwen's cached tokens, which are cheaper, that of the prompt.
+ * public page told, and everything that runs on one's own machines. Qwen's cached tokens, which are cheaper, have the price of
+ * the prompt.
  */
 const lists: readonly List[] = [
   {
@@ -94,6 +97,7 @@ const lists: readonly List[] = [
   {
     hosts: ["api.anthropic.com"],
     currency: "USD",
+    longWriteFactor: 2,
     source: "https://platform.claude.com/docs/en/about-claude/pricing, 2026-11-24",
     models: {
       "claude-fable-5-1": [[always, 0, ["10", "0.25", "50", "12.5"]]],
@@ -165,23 +169,28 @@ const lists: readonly List[] = [
   },
 ];
 
+/** An amount so many times, exactly. */
+const times = (amount: string, factor: number): string => sum(Array(factor).fill(amount));
+
 /** The table, a row for each version and tier. */
-export const shipped: readonly ShippedPrice[] = lists.flatMap(({ hosts, currency, source, models }) =>
-  Object.entries(models).flatMap(([model, versions]) =>
-    versions.map(([from, above, [prompt, cached, completion, cacheWrite]]) => ({
-      hosts,
-      model,
-      price: {
-        validFrom: new Date(from),
-        abovePromptTokens: above,
-        currency,
-        prompt,
-        cached,
-        cacheWrite,
-        completion,
-        reasoning: undefined,
-        source,
-      },
-    })),
-  ),
+export const shipped: readonly ShippedPrice[] = lists.flatMap(
+  ({ hosts, currency, source, models, longWriteFactor }) =>
+    Object.entries(models).flatMap(([model, versions]) =>
+      versions.map(([from, above, [prompt, cached, completion, cacheWrite]]) => ({
+        hosts,
+        model,
+        price: {
+          validFrom: new Date(from),
+          abovePromptTokens: above,
+          currency,
+          prompt,
+          cached,
+          cacheWrite,
+          cacheWriteLong: longWriteFactor === undefined ? undefined : times(prompt, longWriteFactor),
+          completion,
+          reasoning: undefined,
+          source,
+        },
+      })),
+    ),
 );

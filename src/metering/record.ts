@@ -26,8 +26,14 @@ export interface Metered {
   currency: string | null;
 }
 
+/** The bill of one try. */
+export interface AttemptBill extends Metered {
+  /** The part of `cache_write_tokens` that is kept for longer than usual; left out where there is none. */
+  cache_write_long_tokens?: number;
+}
+
 /** One try at one target. */
-export interface AttemptRecord extends Metered {
+export interface AttemptRecord extends AttemptBill {
   provider: string;
   /** The provider's own name of the model. */
   model: string;

@@ -20,6 +20,7 @@ export function chatUsage(value: unknown): TokenUsage | undefined {
     promptTokens,
     cachedTokens,
     cacheWriteTokens: Math.min(written, promptTokens - cachedTokens),
+    cacheWriteLongTokens: 0,
     completionTokens,
     reasoningTokens: Math.min(reasoning, completionTokens),
   };

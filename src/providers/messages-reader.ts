@@ -6,7 +6,8 @@ import type { AnswerReader, AnswerState, TokenUsage } from "./usage.ts";
 /**
  * Usage as Anthropic reports it. There, what was read from the cache or written to it is no part of `input_tokens`; here
  * it is part of the prompt, as everywhere else. `before` is what an earlier event of the same answer said: later ones
- * leave out what has not changed.
+ * leave out what has not changed. What is written for an hour stands in `cache_creation` (platform.claude.com, "Prompt
+ * caching").
  */
 export function messagesUsage(value: unknown, before?: TokenUsage): TokenUsage | undefined {
   if (!isObject(value)) return before;
@@ -18,11 +19,16 @@ export function messagesUsage(value: unknown, before?: TokenUsage): TokenUsage |
   const cacheWriteTokens = isCount(value.cache_creation_input_tokens)
     ? value.cache_creation_input_tokens
     : (before?.cacheWriteTokens ?? 0);
+  const long = objectOr(value.cache_creation).ephemeral_1h_input_tokens;
   const fresh = before ? before.promptTokens - before.cachedTokens - before.cacheWriteTokens : 0;
   return {
     promptTokens: (isCount(input) ? input : fresh) + cachedTokens + cacheWriteTokens,
     cachedTokens,
     cacheWriteTokens,
+    cacheWriteLongTokens: Math.min(
+      isCount(long) ? long : (before?.cacheWriteLongTokens ?? 0),
+      cacheWriteTokens,
+    ),
     completionTokens: isCount(output) ? output : (before?.completionTokens ?? 0),
     reasoningTokens: countOr(objectOr(value.output_tokens_details).thinking_tokens),
   };

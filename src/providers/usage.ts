@@ -6,6 +6,8 @@ export interface TokenUsage {
   promptTokens: number;
   cachedTokens: number;
   cacheWriteTokens: number;
+  /** The part of `cacheWriteTokens` that the provider keeps for longer than usual, at another price. */
+  cacheWriteLongTokens: number;
   completionTokens: number;
   reasoningTokens: number;
 }

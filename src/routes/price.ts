@@ -20,6 +20,9 @@ const shown = {
   prompt: amount("prompt tokens"),
   cached: amount("prompt tokens read from the provider's cache; like prompt without it"),
   cache_write: amount("prompt tokens written to the provider's cache; like prompt without it"),
+  cache_write_long: amount(
+    "prompt tokens that the provider's cache keeps for longer; like cache_write without it",
+  ),
   completion: amount("completion tokens"),
   reasoning: amount("reasoning tokens; like completion without it"),
   source: text({ maxLength: 2048, description: "where the figures come from" }),
@@ -31,6 +34,7 @@ const Price = Type.Object({
   ...shown,
   cached: orNull(shown.cached),
   cache_write: orNull(shown.cache_write),
+  cache_write_long: orNull(shown.cache_write_long),
   reasoning: orNull(shown.reasoning),
   created_at: time(),
 });
@@ -44,6 +48,7 @@ const example: Static<typeof Price> = {
   prompt: "4",
   cached: "1",
   cache_write: null,
+  cache_write_long: null,
   completion: "16",
   reasoning: null,
   source: "https://example.com/pricing",
@@ -64,6 +69,7 @@ const CreatePriceContract = {
       prompt: shown.prompt,
       cached: optional(shown.cached),
       cache_write: optional(shown.cache_write),
+      cache_write_long: optional(shown.cache_write_long),
       completion: shown.completion,
       reasoning: optional(shown.reasoning),
       source: optional(shown.source),

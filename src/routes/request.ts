@@ -126,6 +126,7 @@ const Detail = Type.Object({
       ttft_ms: orNull(count),
       duration_ms: count,
       ...metered,
+      cache_write_long_tokens: optional(count),
     }),
   ),
   question: Type.Unknown({

@@ -18,6 +18,7 @@ export interface NewPrice {
   prompt: string;
   cached?: string;
   cache_write?: string;
+  cache_write_long?: string;
   completion: string;
   reasoning?: string;
   source?: string;
@@ -43,6 +44,7 @@ export function createPriceService({ sql, clock, audit }: { sql: Sql; clock: Clo
           prompt: fields.prompt,
           cached: fields.cached ?? null,
           cache_write: fields.cache_write ?? null,
+          cache_write_long: fields.cache_write_long ?? null,
           completion: fields.completion,
           reasoning: fields.reasoning ?? null,
           source: fields.source ?? "",

@@ -30,6 +30,7 @@ function repriced(attempt: AttemptRecord, targets: ReadonlyMap<string, Target>, 
     promptTokens: attempt.prompt_tokens,
     cachedTokens: attempt.cached_tokens,
     cacheWriteTokens: attempt.cache_write_tokens,
+    cacheWriteLongTokens: attempt.cache_write_long_tokens ?? 0,
     completionTokens: attempt.completion_tokens,
     reasoningTokens: attempt.reasoning_tokens,
   };

@@ -13,6 +13,7 @@ export interface PriceRow {
   prompt: string;
   cached: string | null;
   cache_write: string | null;
+  cache_write_long: string | null;
   completion: string;
   reasoning: string | null;
   source: string;
@@ -21,8 +22,8 @@ export interface PriceRow {
 
 const columns = (db: Db) => db`
   id, model_id, valid_from, above_prompt_tokens, currency, trim_scale(prompt) as prompt, trim_scale(cached) as cached,
-  trim_scale(cache_write) as cache_write, trim_scale(completion) as completion, trim_scale(reasoning) as reasoning,
-  source, created_at`;
+  trim_scale(cache_write) as cache_write, trim_scale(cache_write_long) as cache_write_long,
+  trim_scale(completion) as completion, trim_scale(reasoning) as reasoning, source, created_at`;
 
 /** Stores a version. Returns whether there was none of the same model, time and tier. */
 export async function insertPrice(db: Db, price: PriceRow): Promise<boolean> {

@@ -204,6 +204,7 @@ const bodies: Record<string, Record<string, unknown[]>> = {
     prompt: amounts,
     cached: amounts,
     cache_write: amounts,
+    cache_write_long: amounts,
     completion: amounts,
     reasoning: amounts,
     source: texts(2048),

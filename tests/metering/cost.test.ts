@@ -11,6 +11,7 @@ const tokens = (usage: Partial<TokenUsage>): TokenUsage => ({
   promptTokens: 0,
   cachedTokens: 0,
   cacheWriteTokens: 0,
+  cacheWriteLongTokens: 0,
   completionTokens: 0,
   reasoningTokens: 0,
   ...usage,
@@ -22,6 +23,7 @@ const price = {
   prompt: "0.1",
   cached: undefined,
   cacheWrite: undefined,
+  cacheWriteLong: undefined,
   completion: "0.3",
   reasoning: undefined,
   source: "",
@@ -62,6 +64,19 @@ test("bills each kind of token at its own price, and at its base's where it has 
   const own = { ...price, cached: "0.01", cacheWrite: "0.2", reasoning: "0.5" };
   // 70 × 0.1 + 10 × 0.01 + 20 × 0.2 + 45 × 0.3 + 5 × 0.5 = 27.1
   expect(costOf(usage, [own], at)?.cost).toBe("0.0000271");
+});
+
+test("bills what is kept for an hour at its own price, at twice the prompt's by Anthropic's list", () => {
+  const usage = tokens({ promptTokens: 100, cacheWriteTokens: 30, cacheWriteLongTokens: 20 });
+  // 70 × 0.1 + 10 × 0.2 + 20 × 0.4 = 17, of a million; without a price of its own 70 × 0.1 + 30 × 0.2 = 13
+  expect(costOf(usage, [{ ...price, cacheWrite: "0.2", cacheWriteLong: "0.4" }], at)?.cost).toBe("0.000017");
+  expect(costOf(usage, [{ ...price, cacheWrite: "0.2" }], at)?.cost).toBe("0.000013");
+  const [haiku] = shippedPrices({ baseUrl: "https://api.anthropic.com" }, "claude-haiku-4-5");
+  expect(haiku).toMatchObject({ prompt: "1", cacheWrite: "1.25", cacheWriteLong: "2" });
+  const [opus] = shippedPrices({ baseUrl: "https://api.anthropic.com" }, "claude-opus-5-5");
+  expect(opus).toMatchObject({ prompt: "4", cacheWrite: "5", cacheWriteLong: "8" });
+  const [kimi] = shippedPrices({ baseUrl: "https://api.moonshot.cn/v1" }, "kimi-k2.5");
+  expect(kimi?.cacheWriteLong).toBeUndefined();
 });
 
 test("goes by the version that was valid then, and by the highest tier reached", () => {

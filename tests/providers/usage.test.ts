@@ -7,7 +7,7 @@ import { createMessagesReader } from "../../src/providers/messages-reader.ts";
 import { chatStreamToMessages, messagesStreamToChat } from "../../src/providers/translate/stream.ts";
 import type { TokenUsage } from "../../src/providers/usage.ts";
 
-const none = { cachedTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 };
+const none = { cachedTokens: 0, cacheWriteTokens: 0, cacheWriteLongTokens: 0, reasoningTokens: 0 };
 
 /**
  * Where each provider puts usage in a stream, as recorded streams of public repositories and the providers' references have it;
@@ -38,6 +38,7 @@ const streams: [name: string, usage: TokenUsage][] = [
       promptTokens: 472 + 2048 + 1800,
       cachedTokens: 1800,
       cacheWriteTokens: 2048,
+      cacheWriteLongTokens: 1800,
       completionTokens: 89,
       reasoningTokens: 60,
     },

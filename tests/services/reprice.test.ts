@@ -2,8 +2,32 @@ import { expect, test } from "bun:test";
 import { silentLog } from "../../src/log.ts";
 import { createRegistry } from "../../src/services/registry.ts";
 import { reprice } from "../../src/services/reprice.ts";
-import { startGateway } from "../harness/gateway.ts";
+import { type GatewayApp, startGateway } from "../harness/gateway.ts";
 import { dataOf } from "../harness/people.ts";
+
+/** The models as a command of the program's knows them. */
+function registryOf(it: GatewayApp) {
+  const general = {
+    apiKey: undefined,
+    baseUrl: it.provider.baseUrl,
+    models: ["gpt"],
+    timeouts: { connectMs: 1, firstByteMs: 1, idleMs: 1, totalMs: 1 },
+    proxied: false,
+  };
+  return createRegistry({
+    sql: it.app.database.sql,
+    keyring: {
+      open: () => "",
+      seal: () => new Uint8Array(),
+      hash: () => new Uint8Array(),
+      signKey: new Uint8Array(),
+    },
+    changes: { cache: (load) => ({ get: async (id) => (await load(id))?.value }) },
+    general,
+    guard: (service) => service,
+    log: silentLog,
+  });
+}
 
 test("prices past calls anew, in records and sums alike, and tells both totals", async () => {
   await using it = await startGateway();
@@ -18,26 +42,7 @@ test("prices past calls anew, in records and sums alike, and tells both totals",
   const gpt = items.find(({ name }) => name === "gpt")?.id;
   const body = { currency: "USD", prompt: "10", completion: "20", valid_from: "2021-01-01T00:00:00Z" };
   dataOf(await it.app.owner.call("POST", `/model/${gpt}/price`, { body }));
-  const general = {
-    apiKey: undefined,
-    baseUrl: it.provider.baseUrl,
-    models: ["gpt"],
-    timeouts: { connectMs: 1, firstByteMs: 1, idleMs: 1, totalMs: 1 },
-    proxied: false,
-  };
-  const registry = createRegistry({
-    sql,
-    keyring: {
-      open: () => "",
-      seal: () => new Uint8Array(),
-      hash: () => new Uint8Array(),
-      signKey: new Uint8Array(),
-    },
-    changes: { cache: (load) => ({ get: async (id) => (await load(id))?.value }) },
-    general,
-    guard: (service) => service,
-    log: silentLog,
-  });
+  const registry = registryOf(it);
   const run = (dryRun: boolean) =>
     reprice(
       { sql, registry },
@@ -77,4 +82,44 @@ test("prices past calls anew, in records and sums alike, and tells both totals",
     currency: "USD",
     attempts: [{ cost: "0.00025", currency: "USD" }],
   });
+});
+
+test("bills what the provider keeps for an hour at its own price, and again when it is priced anew", async () => {
+  await using it = await startGateway();
+  const { sql } = it.app.database;
+  const { items } = dataOf(
+    await it.app.owner.call<{ items: { id: string; name: string }[] }>("GET", "/model"),
+  );
+  const claude = items.find(({ name }) => name === "claude")?.id;
+  const price = { currency: "USD", prompt: "4", cache_write: "5", completion: "20" };
+  const add = async (body: object) =>
+    dataOf(await it.app.owner.call("POST", `/model/${claude}/price`, { body: { ...price, ...body } }));
+  it.provider.script(({ call, response }) => {
+    const usage = {
+      input_tokens: 100,
+      cache_creation_input_tokens: 30,
+      cache_read_input_tokens: 0,
+      cache_creation: { ephemeral_5m_input_tokens: 10, ephemeral_1h_input_tokens: 20 },
+      output_tokens: 1,
+    };
+    const content = [{ type: "text", text: "Hi." }];
+    const answer = { id: "m1", type: "message", role: "assistant", model: call.body.model, content };
+    response
+      .writeHead(200, { "content-type": "application/json" })
+      .end(JSON.stringify({ ...answer, stop_reason: "end_turn", usage }));
+  });
+  await it.post("/v1/messages", {
+    model: "claude",
+    max_tokens: 9,
+    messages: [{ role: "user", content: "hi" }],
+  });
+  const [before] = await it.records();
+  expect(before?.attempts).toMatchObject([{ cache_write_tokens: 30, cache_write_long_tokens: 20 }]);
+  await add({ cache_write_long: "8", valid_from: "2021-01-01T00:00:00Z" });
+  const from = new Date(Date.now() - 3600_000);
+  const to = new Date(Date.now() + 3600_000);
+  await reprice({ sql, registry: registryOf(it) }, { from, to, dryRun: false, progress: () => {} });
+  const [after] = await it.records();
+  // 100 × 4 + 10 × 5 + 20 × 8 + 1 × 20 = 630, of a million
+  expect(after).toMatchObject({ currency: "USD", cost: expect.stringMatching(/^0\.000630*$/) });
 });
