@@ -28,16 +28,19 @@ export interface Program extends Disposable {
   run: (args: string[], environment?: Record<string, string>) => Promise<Finished>;
 }
 
-/** Prepares the program, run from its sources; disposing kills what still runs and removes the folder. */
-export function createProgram(): Program {
+/** The program as it is run from its sources. */
+const sources = [process.execPath, `--config=${join(root, "bunfig.toml")}`, join(root, "src/main.ts")];
+
+/** Prepares the program, which `command` starts; disposing kills what still runs and removes the folder. */
+export function createProgram({ command = sources }: { command?: readonly string[] } = {}): Program {
   const home = mkdtempSync(join(tmpdir(), "llmops-program-"));
   const folder = join(home, "work");
   mkdirSync(folder);
   const children = new Set<ChildProcess>();
 
   const start: Program["start"] = (args, environment = {}) => {
-    const command = [`--config=${join(root, "bunfig.toml")}`, join(root, "src/main.ts"), ...args];
-    const child = spawn(process.execPath, command, {
+    const [file = "", ...before] = command;
+    const child = spawn(file, [...before, ...args], {
       cwd: folder,
       env: { PATH: "/usr/bin:/bin", HOME: home, ...environment },
       stdio: ["ignore", "pipe", "pipe"],
