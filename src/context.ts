@@ -191,7 +191,7 @@ export async function createContext(
     log,
   });
   await registry.all();
-  const transport = createTransport();
+  const transport = building.use(createTransport());
   const now = () => performance.now();
   const cache = building.use(
     config.redisUrl === undefined ? createMemoryCache() : createRedisCache({ url: config.redisUrl, log }),

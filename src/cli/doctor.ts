@@ -115,12 +115,8 @@ async function checkProvider(config: Config): Promise<Finding[]> {
     return [warn("provider", "OPEN_API_KEY is not set; only the model 'echo' will answer")];
   try {
     const provider = toDefaultTarget(config.provider);
-    const available = await listModels(
-      createTransport(),
-      openaiDialect,
-      provider,
-      AbortSignal.timeout(15_000),
-    );
+    using transport = createTransport();
+    const available = await listModels(transport, openaiDialect, provider, AbortSignal.timeout(15_000));
     const taken = ok(
       "provider",
       `${baseUrl} takes the key; it may use: ${available.join(", ") || "no model"}`,

@@ -1,6 +1,12 @@
 import { createConnection } from "node:net";
 import { UpstreamError, type UpstreamReason } from "../errors/app-error.ts";
+import { createDeadlines } from "./deadlines.ts";
 import { createResolver, isPublicAddress, type Resolver } from "./egress.ts";
+import type { AnswerHead, Exchange } from "./exchange.ts";
+import { fetchExchange } from "./fetch-exchange.ts";
+import { type Endpoint, StaleConnection } from "./http-connection.ts";
+import { isField } from "./http-head.ts";
+import { createConnectionPool } from "./http-pool.ts";
 
 /** Limits of one upstream call, in milliseconds. */
 export interface Timeouts {
@@ -44,7 +50,10 @@ export interface Outgoing {
   proxied: boolean;
 }
 
-/** One upstream call, which may take several attempts. Dispose it to clear its timer and end what is still open. */
+/**
+ * One upstream call, which may take several attempts, one after the other. Dispose it to clear its limit and end what is still
+ * open.
+ */
 export interface Call extends Disposable {
   /** Aborts with the caller's reason, or with the {@link UpstreamError} of a limit that has been met. */
   readonly signal: AbortSignal;
@@ -55,32 +64,35 @@ export interface Call extends Disposable {
   send(url: string, outgoing: Outgoing): Promise<UpstreamAnswer>;
 }
 
-/** Opens calls to providers. */
-export interface Transport {
+/** Opens calls to providers. Disposing of it closes the connections that are kept for the next ones. */
+export interface Transport extends Disposable {
   /** Starts a call and its total limit; `signal` is the caller's. */
   open(signal: AbortSignal, limits: Pick<Timeouts, "totalMs">): Call;
 }
 
 export interface TransportOptions {
+  /** Tries the way to a host that nothing vouches for. */
   connect?: Connect;
   resolver?: Resolver;
+  /** Whether an address may be dialled for a provider that is not local. */
+  isAllowed?: (ip: string) => boolean;
   /** Milliseconds that only go forward. */
   now?: () => number;
 }
 
 /**
- * How long an answered request vouches for its origin. Bun's `fetch` cannot limit connecting, so a handshake is
- * tried beforehand where nothing vouches; longer trusts a host that may be gone, shorter costs a round trip more.
+ * How long an answered request vouches for its origin. A handshake of `Bun.connect` cannot be given up: it stays half open until
+ * the kernel tires. So where nothing vouches, one that can be is tried beforehand; longer trusts a host that may be gone,
+ * shorter costs a round trip more.
  */
 const vouchedMs = 30_000;
 
 /** Longest body that is read as a whole, in bytes: an answer is text, and one without an end must not fill the memory. */
 const wholeBytesMax = 64 * 1024 * 1024;
 
-/** Up to this length a body is read without looking at its pieces, in bytes. */
-const quickBytesMax = 1024 * 1024;
+/** Most origins of which something is remembered. */
+const originsMax = 1000;
 
-/** `node:net` and not `Bun.connect`, whose handshake cannot be given up: it stays half open until the kernel tires. */
 const handshake: Connect = ({ hostname, port }, signal) =>
   new Promise((resolve, reject) => {
     const socket = createConnection({ host: hostname, port });
@@ -98,172 +110,235 @@ const handshake: Connect = ({ hostname, port }, signal) =>
     if (signal.aborted) abandon();
   });
 
-const bracketless = (hostname: string) => hostname.replace(/^\[(.*)\]$/, "$1");
+/** A URL, taken apart once. */
+interface Place {
+  origin: string;
+  endpoint: Endpoint;
+  /** As `Host` names it. */
+  host: string;
+  path: string;
+  /** When it was last answered; minus infinity where nothing vouches for it. Shared by all places of one origin. */
+  vouched: { at: number };
+}
 
-/** How `fetch` is told to connect to one address and to speak to the host it stands for. */
-const dialled = (url: URL, address: string) => ({
-  url: Object.assign(new URL(url), { hostname: address.includes(":") ? `[${address}]` : address }),
-  host: url.host,
-  tls: url.protocol === "https:" ? { serverName: url.hostname } : undefined,
-});
+/** The lines of headers as they are sent, each checked. @throws {TypeError} one that cannot be sent. */
+function fieldLines(headers: Readonly<Record<string, string>>): string {
+  let lines = "";
+  for (const [name, text] of Object.entries(headers)) {
+    const value = text.trim();
+    if (!isField(name, value)) throw new TypeError(`the header ${name} cannot be sent`);
+    lines += `${name}: ${value}\r\n`;
+  }
+  return lines;
+}
+
+/** The reason of calls that have ended; shared, since making an error costs more than the rest of the ending. */
+const over = new DOMException("The call is over", "AbortError");
+
+const tooLarge = () => new UpstreamError("malformed", { cause: new Error("body too large") });
 
 /** The limits and the guard of all calls to providers. */
 export const createTransport = ({
   connect = handshake,
   resolver = createResolver(),
+  isAllowed = isPublicAddress,
   now = () => performance.now(),
 }: TransportOptions = {}): Transport => {
-  const answeredAt = new Map<string, number>();
+  const pool = createConnectionPool({ now });
+  const deadlines = createDeadlines({ now });
+  const places = new Map<string, Place>();
+  const answered = new Map<string, { at: number }>();
+  const lines = new WeakMap<Readonly<Record<string, string>>, string>();
+
+  const placeOf = (text: string): Place => {
+    const known = places.get(text);
+    if (known) return known;
+    const url = new URL(text);
+    const secure = url.protocol === "https:";
+    const hostname = url.hostname.replace(/^\[(.*)\]$/, "$1");
+    let vouched = answered.get(url.origin);
+    if (!vouched) {
+      vouched = { at: Number.NEGATIVE_INFINITY };
+      if (answered.size >= originsMax) answered.delete(answered.keys().next().value ?? "");
+      answered.set(url.origin, vouched);
+    }
+    const port = Number(url.port) || (secure ? 443 : 80);
+    const place = {
+      origin: url.origin,
+      endpoint: { hostname, port, serverName: secure ? hostname : undefined },
+      host: url.host,
+      path: url.pathname + url.search,
+      vouched,
+    };
+    if (places.size >= originsMax) places.delete(places.keys().next().value ?? "");
+    places.set(text, place);
+    return place;
+  };
+
+  const linesOf = (headers: Readonly<Record<string, string>>): string => {
+    let known = lines.get(headers);
+    if (known === undefined) {
+      known = fieldLines(headers);
+      lines.set(headers, known);
+    }
+    return known;
+  };
+
+  /** The address to dial. @throws {UpstreamError} `blocked` */
+  const guard = async (hostname: string): Promise<string> => {
+    const addresses = await resolver.resolve(hostname);
+    if (addresses.length === 0 || !addresses.every(isAllowed)) throw new UpstreamError("blocked");
+    return addresses[0] as string;
+  };
 
   const open = (callerSignal: AbortSignal, { totalMs }: Pick<Timeouts, "totalMs">): Call => {
     const own = new AbortController();
     const { signal } = own;
-    const leave = () => own.abort(callerSignal.reason);
+    /** Ends the attempt that is under way. */
+    let endAttempt: ((reason: unknown) => void) | undefined;
+    const end = (reason: unknown) => {
+      own.abort(reason);
+      endAttempt?.(reason);
+    };
+    const leave = () => end(callerSignal.reason);
     if (callerSignal.aborted) leave();
     else callerSignal.addEventListener("abort", leave, { once: true });
-    const total = setTimeout(() => own.abort(new UpstreamError("timeout_total")), totalMs);
+    const total = deadlines.start(totalMs, () => end(new UpstreamError("timeout_total")));
 
-    /** Runs `work` under a limit that ends this attempt and no more. The timer never outlives it. */
+    /** Runs `work` under a limit of this attempt. */
     const limited = async <T>(
-      { ms, reason, attempt }: { ms: number; reason: UpstreamReason; attempt: AbortController },
-      work: () => Promise<T>,
+      ms: number,
+      reason: UpstreamReason,
+      abort: (reason: unknown) => void,
+      work: Promise<T>,
     ): Promise<T> => {
-      const timer = setTimeout(() => attempt.abort(new UpstreamError(reason)), ms);
+      const limit = deadlines.start(ms, () => abort(new UpstreamError(reason)));
       try {
-        return await work();
+        return await work;
       } finally {
-        clearTimeout(timer);
+        limit.clear();
       }
     };
 
-    /** The address to dial; `undefined` where the name does. @throws {UpstreamError} `blocked` */
-    const guard = async ({ hostname }: URL): Promise<string> => {
-      const addresses = await resolver.resolve(bracketless(hostname));
-      if (addresses.length === 0 || !addresses.every(isPublicAddress)) throw new UpstreamError("blocked");
-      return addresses[0] as string;
-    };
-
-    const send = async (text: string, outgoing: Outgoing): Promise<UpstreamAnswer> => {
-      const { method = "POST", headers, body, streamed, timeouts, local, proxied } = outgoing;
+    /** Sends over a connection of the pool, or over a new one. */
+    const exchangeAt = async (
+      place: Place,
+      request: { head: string; body: string },
+      { local, timeouts }: Outgoing,
+    ): Promise<Exchange> => {
       const attempt = new AbortController();
-      const end = () => attempt.abort(signal.reason);
-      if (signal.aborted) end();
-      else signal.addEventListener("abort", end, { once: true });
-      const startedAt = now();
-      const url = new URL(text);
-      /** What went wrong, in this house's words. */
-      const translate = (cause: unknown, otherwise: UpstreamReason): unknown => {
-        if (attempt.signal.aborted) return attempt.signal.reason;
-        return cause instanceof UpstreamError ? cause : new UpstreamError(otherwise, { cause });
-      };
-
-      /** Looks up, checks and connects, as far as nothing vouches for the host. */
-      const reach = async (): Promise<string | undefined> => {
-        if (proxied) return undefined;
-        const address = local ? undefined : await guard(url);
-        if (now() - (answeredAt.get(url.origin) ?? Number.NEGATIVE_INFINITY) < vouchedMs) return address;
-        const port = Number(url.port) || (url.protocol === "https:" ? 443 : 80);
-        await connect({ hostname: address ?? bracketless(url.hostname), port }, attempt.signal);
-        return address;
-      };
-
-      let response: Response;
-      try {
-        const vouched = local && now() - (answeredAt.get(url.origin) ?? Number.NEGATIVE_INFINITY) < vouchedMs;
-        const connecting = { ms: timeouts.connectMs, reason: "timeout_connect" as const, attempt };
-        const address = vouched || proxied ? undefined : await limited(connecting, reach);
-        attempt.signal.throwIfAborted();
-        const dial = address === undefined ? undefined : dialled(url, address);
-        // A redirect is not followed: it would send the conversation to an address that nobody configured.
-        // `timeout: false` switches off Bun's own limit (360 s, measured), which would overrule a longer one set here.
-        const request = {
-          method,
-          headers: dial ? { ...headers, host: dial.host } : headers,
-          ...(body !== undefined && { body }),
-          ...(dial?.tls && { tls: dial.tls }),
-          signal: attempt.signal,
-          redirect: "manual" as const,
-          timeout: false,
-        };
-        const ask = () => fetch(dial?.url ?? url, request);
-        response = streamed
-          ? await limited({ ms: timeouts.firstByteMs, reason: "timeout_first_byte", attempt }, ask)
-          : await ask();
-      } catch (error) {
-        answeredAt.delete(url.origin);
-        signal.removeEventListener("abort", end);
-        throw translate(error, "unreachable");
-      }
-      answeredAt.set(url.origin, now());
-
-      let reader: { read(): Promise<{ done: boolean; value?: Uint8Array | undefined }> } | undefined;
-      let first = streamed;
-      let done = response.body === null;
-      const over = () => {
-        done = true;
-        signal.removeEventListener("abort", end);
-      };
-      const read = async (): Promise<Uint8Array | undefined> => {
-        if (done) return undefined;
-        reader ??= (response.body as ReadableStream<Uint8Array>).getReader();
-        const from = reader as NonNullable<typeof reader>;
-        const limit = first
-          ? {
-              ms: Math.max(1, timeouts.firstByteMs - (now() - startedAt)),
-              reason: "timeout_first_byte" as const,
-            }
-          : { ms: timeouts.idleMs, reason: "timeout_idle" as const };
-        try {
-          const { done: ended, value } = await limited({ ...limit, attempt }, () => from.read());
-          first = false;
-          if (ended) over();
-          return ended ? undefined : value;
-        } catch (error) {
-          over();
-          throw translate(error, "cut");
-        }
-      };
-      const bytes = async (): Promise<Uint8Array> => {
-        const tooLarge = () => new UpstreamError("malformed", { cause: new Error("body too large") });
-        const length = Number(response.headers.get("content-length") ?? Number.NaN);
-        if (length > wholeBytesMax) throw tooLarge();
-        if (length <= quickBytesMax) {
-          // A small body of known length comes in one go, and costs a third.
+      const abort = (reason: unknown) => attempt.abort(reason);
+      endAttempt = abort;
+      const { endpoint } = place;
+      const ask = (to: Endpoint): Exchange | undefined => {
+        for (let known = pool.take(to); known; known = pool.take(to)) {
           try {
-            return await limited({ ms: timeouts.idleMs, reason: "timeout_idle", attempt }, () =>
-              response.bytes(),
-            );
+            return known.ask(request.head, request.body);
           } catch (error) {
-            throw translate(error, "cut");
-          } finally {
-            over();
+            if (!(error instanceof StaleConnection)) throw error;
           }
         }
+        return undefined;
+      };
+      const idle = local ? ask(endpoint) : undefined;
+      if (idle) return idle;
+      const reach = async (): Promise<Exchange> => {
+        const to = local ? endpoint : { ...endpoint, hostname: await guard(endpoint.hostname) };
+        attempt.signal.throwIfAborted();
+        const idle = local ? undefined : ask(to);
+        if (idle) return idle;
+        if (now() - place.vouched.at >= vouchedMs) await connect(to, attempt.signal);
+        attempt.signal.throwIfAborted();
+        const connection = await pool.open(to, attempt.signal);
+        return connection.ask(request.head, request.body);
+      };
+      // Looking a name up cannot be given up.
+      const aborted = new Promise<never>((_, reject) => {
+        attempt.signal.addEventListener("abort", () => reject(attempt.signal.reason), { once: true });
+      });
+      try {
+        return await limited(timeouts.connectMs, "timeout_connect", abort, Promise.race([reach(), aborted]));
+      } catch (error) {
+        throw attempt.signal.aborted ? attempt.signal.reason : error;
+      }
+    };
+
+    const send = async (url: string, outgoing: Outgoing): Promise<UpstreamAnswer> => {
+      const { method = "POST", headers, body = "", streamed, timeouts, proxied } = outgoing;
+      endAttempt?.(over);
+      signal.throwIfAborted();
+      const startedAt = now();
+      const place = placeOf(url);
+      let exchange: Exchange;
+      let head: AnswerHead;
+      try {
+        if (proxied) exchange = fetchExchange(url, { method, headers, body });
+        else {
+          // What is compressed would have to be unpacked, and would come late.
+          const fixed = `${method} ${place.path} HTTP/1.1\r\nhost: ${place.host}\r\naccept-encoding: identity\r\n`;
+          const length = method === "GET" ? "" : `content-length: ${Buffer.byteLength(body)}\r\n`;
+          const request = { head: `${fixed}${linesOf(headers)}${length}\r\n`, body };
+          exchange = await exchangeAt(place, request, outgoing);
+        }
+        const { abort } = exchange;
+        endAttempt = abort;
+        if (signal.aborted) abort(signal.reason);
+        head = await (streamed
+          ? limited(timeouts.firstByteMs, "timeout_first_byte", abort, exchange.head)
+          : exchange.head);
+      } catch (cause) {
+        place.vouched.at = Number.NEGATIVE_INFINITY;
+        if (signal.aborted) throw signal.reason;
+        throw cause instanceof UpstreamError ? cause : new UpstreamError("unreachable", { cause });
+      }
+      place.vouched.at = now();
+
+      const { abort } = exchange;
+      let first = streamed;
+      const read = (): Promise<Uint8Array | undefined> => {
+        if (exchange.ready) {
+          first = false;
+          return exchange.read();
+        }
+        const firstMs = Math.max(1, Math.ceil(timeouts.firstByteMs - (now() - startedAt)));
+        const [ms, reason] = first
+          ? ([firstMs, "timeout_first_byte"] as const)
+          : ([timeouts.idleMs, "timeout_idle"] as const);
+        first = false;
+        return limited(ms, reason, abort, exchange.read());
+      };
+      const bytes = async (): Promise<Uint8Array> => {
+        if ((head.length ?? 0) > wholeBytesMax) throw tooLarge();
         const pieces: Uint8Array[] = [];
         let size = 0;
         for (let piece = await read(); piece; piece = await read()) {
           size += piece.byteLength;
           if (size > wholeBytesMax) throw tooLarge();
           pieces.push(piece);
+          if (size === head.length) break;
         }
         return pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces);
       };
-      return { status: response.status, headers: response.headers, bytes, read };
+      return {
+        status: head.status,
+        get headers() {
+          return head.headers;
+        },
+        bytes,
+        read,
+      };
     };
 
     return {
       signal,
       send,
       [Symbol.dispose]: () => {
-        clearTimeout(total);
+        total.clear();
         callerSignal.removeEventListener("abort", leave);
-        own.abort(over);
+        endAttempt?.(over);
       },
     };
   };
 
-  return { open };
+  return { open, [Symbol.dispose]: () => pool[Symbol.dispose]() };
 };
-
-/** The reason of calls that have ended; shared, since making an error costs more than the rest of the ending. */
-const over = new DOMException("The call is over", "AbortError");

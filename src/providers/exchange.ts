@@ -1,0 +1,22 @@
+/** One request and its answer, of which nothing is read before it is asked for. */
+export interface Exchange {
+  /** The answer's head. Rejects where none comes, and with the reason of {@link abort}. */
+  readonly head: Promise<AnswerHead>;
+  /**
+   * The next piece of the body; `undefined` at the end, and from then on. One at a time, after the head. Rejects where the body
+   * breaks off.
+   */
+  read(): Promise<Uint8Array | undefined>;
+  /** A piece is here, or the end: {@link read} does not have to wait. */
+  readonly ready: boolean;
+  /** Gives the answer up, for `reason`: the connection is closed, unless its answer has come to its end. */
+  abort(reason: unknown): void;
+}
+
+/** What an answer begins with. */
+export interface AnswerHead {
+  readonly status: number;
+  readonly headers: Headers;
+  /** Size of the body, in bytes, where that is told. */
+  readonly length: number | undefined;
+}
