@@ -155,9 +155,12 @@ export function createGateway({
   };
 
   /** One try at one target; tells the records and the chooser how it went. */
-  const tryOnce = async (target: Target, call: Call, { body, signal }: GatewayCall, entry: Entry) => {
+  const tryOnce = async (target: Target, call: Call, it: GatewayCall, entry: Entry) => {
+    const { body, signal, content } = it;
     const attempt = entry.attempt(target, body.text.length);
-    const reader = dialectOf(target.provider).reader(body.operation);
+    // What is not kept is not collected either: it would be held for as long as the call takes.
+    const options = content === "none" ? { contentMax: 0 } : {};
+    const reader = dialectOf(target.provider).reader(body.operation, options);
     let statusCode: number | null = null;
     try {
       const answered = (status: number) => {

@@ -29,6 +29,6 @@ export const anthropicDialect: Dialect = {
       ...(apiKey && { "x-api-key": apiKey }),
     },
   }),
-  reader: createMessagesReader,
+  reader: (_, options) => createMessagesReader(options),
   error: refusalError,
 };

@@ -65,7 +65,7 @@ export const describeError = (error: unknown): string =>
   );
 
 /** Watches a chat completion of OpenAI's dialect, or embeddings. */
-export function createChatReader(): AnswerReader {
+export function createChatReader({ contentMax }: { contentMax?: number | undefined } = {}): AnswerReader {
   const state: AnswerState = {
     model: undefined,
     finishReason: undefined,
@@ -74,7 +74,7 @@ export function createChatReader(): AnswerReader {
     error: undefined,
     ended: false,
   };
-  const budget = createTextBudget();
+  const budget = createTextBudget(contentMax);
   const choices = new Map<number, Choice>();
 
   const choiceOf = (index: number): Choice => {

@@ -24,7 +24,8 @@ export interface Dialect {
   /** The shape in which a conversation travels. */
   readonly conversation: "chat" | "messages";
   endpoint(operation: Operation | "models", access: Access): Endpoint;
-  reader(operation: Operation): AnswerReader;
+  /** Watches an answer; what it says is kept up to `contentMax` characters, 1 Mi without it. */
+  reader(operation: Operation, options?: { contentMax?: number }): AnswerReader;
   /** What an answer with a status of 300 or more means; `body` is its text. */
   error(
     answer: { status: number; headers: Headers; body: string },

@@ -46,7 +46,7 @@ const growing: Readonly<Record<string, { from: string; to: string }>> = {
 };
 
 /** Watches an answer of Anthropic's dialect. */
-export function createMessagesReader(): AnswerReader {
+export function createMessagesReader({ contentMax }: { contentMax?: number | undefined } = {}): AnswerReader {
   const state: AnswerState = {
     model: undefined,
     finishReason: undefined,
@@ -55,7 +55,7 @@ export function createMessagesReader(): AnswerReader {
     error: undefined,
     ended: false,
   };
-  const budget = createTextBudget();
+  const budget = createTextBudget(contentMax);
   const blocks = new Map<number, Block>();
 
   const readMessage = (message: Json) => {

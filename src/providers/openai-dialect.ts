@@ -25,6 +25,6 @@ export const openaiDialect: Dialect = {
       ...(apiKey && { authorization: `Bearer ${apiKey}` }),
     },
   }),
-  reader: createChatReader,
+  reader: (_, options) => createChatReader(options),
   error: refusalError,
 };
