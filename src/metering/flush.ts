@@ -1,55 +1,87 @@
 import type { Sql } from "../database/pool.ts";
 import type { Uuid } from "../id.ts";
-import { insertRequestContentMany, insertRequestMany } from "../sql/request.ts";
+import {
+  insertFreshRequestContentMany,
+  insertFreshRequestMany,
+  insertRequestContentMany,
+  insertRequestMany,
+} from "../sql/request.ts";
 import { insertUsageLatencyMany, insertUsageMany } from "../sql/usage-rollup.ts";
 import type { CallRecord } from "./record.ts";
 import { rollUp } from "./rollup.ts";
 
-/** A call that is over and not in the database yet. The texts are JSON, as they stand in the journal. */
+/** A call that is over and not in the database yet. `question` and `answer` are JSON texts. */
 export interface Closed {
   id: Uuid;
-  record: string;
+  record: CallRecord;
   question: string | undefined;
   answer: string | undefined;
   truncated: boolean;
 }
 
-/** What of an item counts towards the bounds, in characters. */
-export const sizeOf = ({ record, question, answer }: Closed): number =>
-  record.length + (question?.length ?? 0) + (answer?.length ?? 0);
+/** What a record without its content takes, roughly, in characters. */
+const recordSize = 1500;
 
-/** The content of a call as a row; nothing where nothing is kept. */
-function contentRow({ id, record, question, answer, truncated }: Closed): string[] {
-  if (question === undefined && answer === undefined) return [];
-  const { app_id } = JSON.parse(record) as CallRecord;
-  return [
-    `{"id":"${id}","app_id":"${app_id}","question":${question ?? "null"},"answer":${answer ?? "null"},"truncated":${truncated}}`,
-  ];
-}
+/** What of an item counts towards the bounds, in characters. */
+export const sizeOf = ({ question, answer }: Closed): number =>
+  recordSize + (question?.length ?? 0) + (answer?.length ?? 0);
+
+const hasContent = ({ question, answer }: Closed): boolean => question !== undefined || answer !== undefined;
+
+/** Writes a batch of calls none of which is in the database. @throws `23505` where one is. */
+const writeFresh = (sql: Sql, batch: readonly Closed[]): Promise<unknown> =>
+  sql.begin(async (tx) => {
+    await insertFreshRequestMany(
+      tx,
+      batch.map(({ record }) => record),
+    );
+    const content = batch.filter(hasContent).map(({ record: { app_id }, ...item }) => ({ ...item, app_id }));
+    if (content.length > 0) await insertFreshRequestContentMany(tx, content);
+    await writeSums(tx, batch);
+  });
+
+const writeSums = async (tx: Parameters<typeof insertUsageMany>[0], items: readonly Closed[]) => {
+  const { usage, latency } = rollUp(items.map(({ record }) => record));
+  await Promise.all([insertUsageMany(tx, usage), insertUsageLatencyMany(tx, latency)]);
+};
+
+/** The content of a call as a row. */
+const contentRow = ({ id, record: { app_id }, question, answer, truncated }: Closed): string =>
+  `{"id":"${id}","app_id":"${app_id}","question":${question ?? "null"},"answer":${answer ?? "null"},"truncated":${truncated}}`;
+
+/** Writes what of a batch is not in the database yet. */
+const writeRest = (sql: Sql, batch: readonly Closed[]): Promise<unknown> =>
+  sql.begin(async (tx) => {
+    const fresh = new Set(await insertRequestMany(tx, JSON.stringify(batch.map(({ record }) => record))));
+    // Each once, though it may stand in the batch twice.
+    const items = batch.filter(({ id }) => fresh.delete(id));
+    if (items.length === 0) return;
+    const content = items.filter(hasContent).map(contentRow);
+    if (content.length > 0) await insertRequestContentMany(tx, `[${content.join(",")}]`);
+    await writeSums(tx, items);
+  });
+
+const sqlState = (error: unknown): string =>
+  error instanceof Error && "code" in error ? String(error.code) : "";
+
+const uniqueViolation = "23505";
 
 /**
  * Writes a batch to the database, in one transaction: the calls, their content, and the sums. A call that is there already is
  * left alone, and counted in no sum again.
  */
 export async function writeBatch(sql: Sql, batch: readonly Closed[]): Promise<void> {
-  await sql.begin(async (tx) => {
-    const fresh = new Set(await insertRequestMany(tx, `[${batch.map(({ record }) => record).join(",")}]`));
-    // Each once, though it may stand in the batch twice.
-    const items = batch.filter(({ id }) => fresh.delete(id));
-    if (items.length === 0) return;
-    const { usage, latency } = rollUp(items.map(({ record }) => JSON.parse(record) as CallRecord));
-    const content = items.flatMap(contentRow);
-    await Promise.all([
-      content.length > 0 && insertRequestContentMany(tx, `[${content.join(",")}]`),
-      insertUsageMany(tx, usage),
-      insertUsageLatencyMany(tx, latency),
-    ]);
-  });
+  try {
+    await writeFresh(sql, batch);
+  } catch (error) {
+    // Rare: only what was written once and not heard of comes again.
+    if (sqlState(error) !== uniqueViolation) throw error;
+    await writeRest(sql, batch);
+  }
 }
 
 /** SQLSTATE classes of what the data itself is to blame for: it does not fit, or breaks a rule. */
-const isRefusal = (error: unknown): boolean =>
-  error instanceof Error && "code" in error && /^(?:22|23)\w{3}$/.test(String(error.code));
+const isRefusal = (error: unknown): boolean => /^(?:22|23)\w{3}$/.test(sqlState(error));
 
 /**
  * As {@link writeBatch}, but what the database does not take is found, by halves, and handed to `reject`; the rest is

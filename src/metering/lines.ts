@@ -1,21 +1,22 @@
 import { readFileSync } from "node:fs";
 import type { Uuid } from "../id.ts";
 import type { Closed } from "./flush.ts";
+import type { CallRecord } from "./record.ts";
 
 /** How a line begins, which tells what it is; the id of the call follows. */
 const heads = { open: '{"open":"', close: '{"close":"' } as const;
 const idLength = 36;
 
 /** The line of a call's attempt: what stands on record if nothing more is heard. */
-export const openLine = (id: Uuid, record: string, question: string | undefined): string =>
-  `${heads.open}${id}","record":${record}${question === undefined ? "" : `,"question":${question}`}}`;
+export const openLine = (record: CallRecord, question: string | undefined): string =>
+  `${heads.open}${record.id}","record":${JSON.stringify(record)}${question === undefined ? "" : `,"question":${question}`}}`;
 
 /** The line of a call's end. */
 export const closeLine = (
   { id, record, question, answer, truncated }: Closed,
   withQuestion: boolean,
 ): string =>
-  `${heads.close}${id}","record":${record}${withQuestion && question !== undefined ? `,"question":${question}` : ""}${
+  `${heads.close}${id}","record":${JSON.stringify(record)}${withQuestion && question !== undefined ? `,"question":${question}` : ""}${
     answer === undefined ? "" : `,"answer":${answer}`
   }${truncated ? ',"truncated":true' : ""}}`;
 
@@ -42,13 +43,16 @@ function* linesOf(path: string): Generator<Line> {
   }
 }
 
-/** A line's parts as JSON texts. @throws {SyntaxError} it was not written whole. */
+/** A line's parts. @throws {SyntaxError} it was not written whole. */
 function partsOf({ id, text }: Line): Closed {
-  const parsed = JSON.parse(text) as Record<"record" | "question" | "answer" | "truncated", unknown>;
+  const parsed = JSON.parse(text) as { record: CallRecord } & Record<
+    "question" | "answer" | "truncated",
+    unknown
+  >;
   const json = (value: unknown) => (value === undefined ? undefined : JSON.stringify(value));
   return {
     id,
-    record: JSON.stringify(parsed.record),
+    record: parsed.record,
     question: json(parsed.question),
     answer: json(parsed.answer),
     truncated: parsed.truncated === true,

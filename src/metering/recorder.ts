@@ -127,7 +127,7 @@ export function createRecorder({
   return {
     open(standing, question) {
       try {
-        journal.append(standing.id, openLine(standing.id, JSON.stringify(standing), question));
+        journal.append(standing.id, openLine(standing, question));
       } catch (cause) {
         throw new FailError("journal.failed", { cause });
       }
@@ -137,7 +137,7 @@ export function createRecorder({
       const { id } = record;
       const opened = questions.get(id);
       questions.delete(id);
-      const item = { id, record: JSON.stringify(record), question: asked ?? opened, answer, truncated };
+      const item = { id, record, question: asked ?? opened, answer, truncated };
       let kept = true;
       try {
         journal.append(id, closeLine(item, asked !== undefined));

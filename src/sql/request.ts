@@ -1,4 +1,5 @@
 import type { Uuid } from "../id.ts";
+import { copyIn, copyLine } from "./copy.ts";
 import type { Db } from "./db.ts";
 
 /**
@@ -22,4 +23,79 @@ export async function insertRequestContentMany(db: Db, json: string): Promise<vo
     from json_to_recordset(${json}::text::json)
       as content (id uuid, app_id uuid, question json, answer json, truncated boolean)
     on conflict (id) do nothing`;
+}
+
+/** A call as its row. */
+export type NewRequest = Readonly<Record<(typeof requestColumns)[number], unknown>>;
+
+/** In the order of the statement below. */
+const requestColumns = [
+  "id",
+  "created_at",
+  "app_id",
+  "app_version",
+  "key_id",
+  "account_id",
+  "end_user",
+  "session",
+  "api",
+  "model",
+  "model_used",
+  "provider",
+  "status",
+  "status_code",
+  "error_code",
+  "finish_reason",
+  "stream",
+  "cache_hit",
+  "ttft_ms",
+  "duration_ms",
+  "prompt_tokens",
+  "cached_tokens",
+  "cache_write_tokens",
+  "completion_tokens",
+  "reasoning_tokens",
+  "usage_source",
+  "cost",
+  "currency",
+  "ip_prefix",
+  "attempts",
+] as const;
+
+/**
+ * Writes down calls of which none is there yet, by `copy`: half the work of an `insert` (measured: 26 instead of 50 µs a row).
+ * @throws `23505` where one is.
+ */
+export async function insertFreshRequestMany(db: Db, rows: readonly NewRequest[]): Promise<void> {
+  let text = "";
+  for (const row of rows) text += copyLine(requestColumns.map((column) => row[column]));
+  await copyIn(
+    db`copy request (
+      id, created_at, app_id, app_version, key_id, account_id, end_user, session, api, model, model_used, provider, status,
+      status_code, error_code, finish_reason, stream, cache_hit, ttft_ms, duration_ms, prompt_tokens, cached_tokens,
+      cache_write_tokens, completion_tokens, reasoning_tokens, usage_source, cost, currency, ip_prefix, attempts
+    ) from stdin`,
+    text,
+  );
+}
+
+/** What was asked and answered, each a JSON text. */
+export interface NewRequestContent {
+  id: Uuid;
+  app_id: Uuid;
+  question: string | undefined;
+  answer: string | undefined;
+  truncated: boolean;
+}
+
+/** Writes down what was asked and answered, as above. @throws alike. */
+export async function insertFreshRequestContentMany(
+  db: Db,
+  rows: readonly NewRequestContent[],
+): Promise<void> {
+  let text = "";
+  for (const { id, app_id, question, answer, truncated } of rows) {
+    text += copyLine([id, app_id, question, answer, truncated]);
+  }
+  await copyIn(db`copy request_content (id, app_id, question, answer, truncated) from stdin`, text);
 }

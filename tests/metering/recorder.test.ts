@@ -114,6 +114,40 @@ test("a journal whose process is gone is brought in once: its ends as they stand
   expect(row?.model_used).toBe("second");
 }, 20_000);
 
+test("odd texts are kept as they are, whether a batch is new or some of it is there already", async () => {
+  await using it = await start();
+  const journal = openJournal({ root: it.root });
+  await using recorder = createRecorder({ sql: it.sql, journal, log: silentLog });
+  const odd = "\\N \\. \t tab \n line \r 'quoted' \"twice\" {1,2} 你好 \u{1f600}";
+  const attempt = {
+    provider: odd,
+    model: odd,
+    started_ms: 0,
+    status: "ok",
+    status_code: null,
+    cost: null,
+    currency: null,
+  } as never;
+  const fields = { end_user: odd, session: odd, cost: null, currency: null, ttft_ms: null, stream: true };
+  const content = { question: JSON.stringify({ q: odd }), answer: JSON.stringify([odd]), truncated: true };
+  const [first, second] = [
+    record({ ...fields, attempts: [attempt] }),
+    record({ ...fields, attempts: [attempt] }),
+  ];
+  recorder.close(first, content);
+  await recorder.flushed();
+  recorder.close(first, content);
+  recorder.close(second, content);
+  await recorder.flushed();
+  const rows = await it.sql`select * from request order by id`;
+  for (const [at, { created_at, ...sent }] of [first, second].entries()) {
+    expect({ ...rows[at], created_at: undefined }).toEqual({ ...sent, created_at: undefined } as never);
+    expect(rows[at]?.created_at.toISOString()).toBe(created_at);
+  }
+  const contents = await it.sql`select question, answer, truncated from request_content order by id`;
+  expect([...contents]).toEqual([content, content]);
+});
+
 test("a record that comes twice counts once, in the sums as well", async () => {
   await using it = await start();
   const journal = openJournal({ root: it.root });
