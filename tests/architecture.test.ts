@@ -41,6 +41,10 @@ const table: Record<string, Room> = {
   keyring: { rooms: ["sql", "database"], packages: ["node:"] },
   gateway: { rooms: ["providers", "metering"], packages: ["bun", "node:crypto"] },
   metering: { rooms: ["sql", "type:database", "type:providers", "type:gateway"], packages: ["node:"] },
+  limits: {
+    rooms: ["sql", "metering", "type:gateway", "type:database", "type:providers", "type:auth"],
+    packages: [],
+  },
   providers: { rooms: [], packages: ["openai", "node:", "bun"] },
   database: { rooms: [], packages: ["postgres", "ley", "node:", "bun"] },
   openapi: { rooms: [], packages: ["elysia", "@elysiajs/swagger"] },
