@@ -109,6 +109,7 @@ export async function up(sql) {
       exceeded numeric(38, 18) not null default 0,
       primary key (budget_id, end_user, starts_at)
     ) with (fillfactor = 50)`;
+  await sql`create index budget_period_starts_at on budget_period (budget_id, starts_at)`;
   await sql`
     create table budget_lease (
       budget_id uuid not null,
@@ -238,6 +239,20 @@ export async function up(sql) {
         where after.freed >= need - (bound - used - held) order by after.cell limit 1);
     end $$`;
 
+  // The period of a budget that a moment falls into, by the days of its time zone.
+  await sql`
+    create function budget_period_at(period text, time_zone text, moment timestamptz,
+      out starts_at timestamptz, out ends_at timestamptz)
+    language plpgsql stable as $$
+    begin
+      if period = 'forever' then
+        starts_at := 'epoch';
+      else
+        starts_at := date_trunc(period, moment at time zone time_zone) at time zone time_zone;
+        ends_at := (date_trunc(period, moment at time zone time_zone) + ('1 ' || period)::interval) at time zone time_zone;
+      end if;
+    end $$`;
+
   // The same for a budget's period. starts is that of the period that is spent from; null asks for the one that is now. One
   // that is over takes back, and grants nothing.
   await sql`
@@ -250,18 +265,12 @@ export async function up(sql) {
       rule budget;
       own budget_lease;
       free numeric;
-      local timestamp;
       at timestamptz;
     begin
       select * into rule from budget where id = budget_key;
       if not found then return; end if;
-      local := clock_timestamp() at time zone rule.time_zone;
-      if rule.period = 'forever' then
-        period_start := 'epoch';
-      else
-        period_start := date_trunc(rule.period, local) at time zone rule.time_zone;
-        period_end := (date_trunc(rule.period, local) + ('1 ' || rule.period)::interval) at time zone rule.time_zone;
-      end if;
+      select p.starts_at, p.ends_at into period_start, period_end
+        from budget_period_at(rule.period, rule.time_zone, clock_timestamp()) p;
       at := coalesce(starts, period_start);
       insert into budget_period (budget_id, end_user, starts_at, ends_at) values (budget_key, who, at, period_end)
         on conflict do nothing;
@@ -295,7 +304,7 @@ export async function up(sql) {
 
 /** @param {import("postgres").TransactionSql} sql */
 export async function down(sql) {
-  await sql`drop function lease_budget, lease_rate, beat_lease_holder`;
+  await sql`drop function lease_budget, budget_period_at, lease_rate, beat_lease_holder`;
   await sql`alter table request drop column charges, drop column refusal`;
   await sql`drop table ledger, budget_lease, budget_period, rate_lease, rate_counter, lease_holder, rate, budget, rate_limit`;
   await sql`drop function notify_limits`;
