@@ -35,6 +35,11 @@ const formatKeys: Readonly<Record<string, MessageKey>> = {
   decimal: "validate.decimal",
 };
 
+const boundProblem = (value: number, schema: Complaint["schema"]): Problem =>
+  value < bound(schema, "minimum")
+    ? { key: "validate.minimum", params: { min: bound(schema, "minimum") } }
+    : { key: "validate.maximum", params: { max: bound(schema, "maximum") } };
+
 function kindProblem(complaint: Complaint): Problem {
   const { schema, value } = complaint;
   if (isCursor(schema)) return { key: "validate.cursor" };
@@ -42,12 +47,11 @@ function kindProblem(complaint: Complaint): Problem {
   if (formatKey) return { key: formatKey };
   if (schema.type === "string") return textProblem(complaint);
   if (!/^-?\d+$/.test(String(value))) return { key: "validate.type", params: { type: "integer" } };
-  return Number(value) < bound(schema, "minimum")
-    ? { key: "validate.minimum", params: { min: bound(schema, "minimum") } }
-    : { key: "validate.maximum", params: { max: bound(schema, "maximum") } };
+  return boundProblem(Number(value), schema);
 }
 
-function unionProblem({ schema }: Complaint): Problem {
+function unionProblem(complaint: Complaint): Problem {
+  const { schema, value } = complaint;
   const parts = Array.isArray(schema.anyOf) ? (schema.anyOf as Record<string, unknown>[]) : [];
   if (parts.length > 0 && parts.every((part) => "const" in part)) {
     return {
@@ -55,6 +59,12 @@ function unionProblem({ schema }: Complaint): Problem {
       params: { values: parts.map((part) => JSON.stringify(part.const)).join(", ") },
     };
   }
+  // Of "a number or null" a number was sent, and it breaks a bound.
+  const alike = parts.find(
+    ({ type }) => type === typeof value || (type === "integer" && Number.isInteger(value)),
+  );
+  if (alike && typeof value === "string") return kindProblem({ ...complaint, schema: alike });
+  if (alike && typeof value === "number") return boundProblem(value, alike);
   return { key: "validate.type", params: { type: parts.map((part) => String(part.type)).join(" | ") } };
 }
 

@@ -543,6 +543,24 @@ describe("the body", () => {
     expect(Object.keys(await refusal(it.app, "POST", "/app", { body: many }))).toHaveLength(20);
   });
 
+  test("names the bound that is broken, also where null would do", async () => {
+    await using it = await startWithOneApp();
+    const provider = { ...rest("POST /provider") };
+    for (const [field, value, problem] of [
+      ["concurrency_max", 0, "不能小于 1"],
+      ["concurrency_max", 1_000_001, "不能大于 1000000"],
+      ["concurrency_max", 1.5, "类型应为integer | null"],
+      ["concurrency_max", "7", "类型应为integer | null"],
+      ["api_key", "", "必填"],
+      ["api_key", "x".repeat(4097), "长度不能超过 4096 个字符"],
+      ["api_key", "\0", "不能包含 NUL 字符或不成对的代理字符"],
+      ["api_key", 7, "类型应为string | null"],
+    ] as const) {
+      const body = { ...provider, [field]: value };
+      expect(await refusal(it.app, "POST", "/provider", { body })).toEqual({ [field]: [problem] });
+    }
+  });
+
   test("takes the last of two fields with the same name, as JSON readers do, and stores nothing else", async () => {
     await using it = await startWithOneApp();
     const { data } = await it.app.call("POST", `/app/${it.id}`, { body: '{"name":"first","name":"second"}' });
