@@ -40,16 +40,19 @@ TypeRegistry.Set("Uuid", (_schema, value) => typeof value === "string" && isUuid
 /** One `@` with something on both sides and a dot behind it: whether mail arrives there, only mail can tell. */
 const emailForm = /^[^\s@\p{C}]{1,64}@[^\s@.\p{C}]+(\.[^\s@.\p{C}]+)+$/u;
 const timeForm = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$/i;
+/** In UTC; before and after it, PostgreSQL and RFC 3339 write years in different ways. */
+const [timeMin, timeMax] = [Date.parse("0001-01-01T00:00:00Z"), Date.parse("9999-12-31T23:59:59.999Z")];
+const isTime = (text: string): boolean => {
+  const ms = Date.parse(text);
+  return timeForm.test(text) && ms >= timeMin && ms <= timeMax;
+};
 
 TypeRegistry.Set(
   "Email",
   (_schema, value) =>
     typeof value === "string" && value.length <= 254 && isText(value) && emailForm.test(value),
 );
-TypeRegistry.Set(
-  "Time",
-  (_schema, value) => typeof value === "string" && timeForm.test(value) && !Number.isNaN(Date.parse(value)),
-);
+TypeRegistry.Set("Time", (_schema, value) => typeof value === "string" && isTime(value));
 /** At most 12 digits on either side of the point, as the tables have room for. */
 const decimalForm = /^\d{1,12}(\.\d{1,12})?$/;
 TypeRegistry.Set("Decimal", (_schema, value) => typeof value === "string" && decimalForm.test(value));

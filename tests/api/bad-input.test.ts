@@ -186,6 +186,15 @@ const amounts = [
   "1234567890123",
   "0.1234567890123",
 ];
+const times = [
+  ...not("string"),
+  "",
+  canary,
+  "2099-01-01",
+  "0000-12-31T23:59:59Z",
+  "0001-01-01T00:00:00+00:01",
+  "9999-12-31T23:59:59-00:01",
+];
 
 /** Every route with a body, and what its fields refuse. */
 const bodies: Record<string, Record<string, unknown[]>> = {
@@ -198,7 +207,7 @@ const bodies: Record<string, Record<string, unknown[]>> = {
   "POST /model/:id/delete": {},
   "POST /model/:id/test": {},
   "POST /model/:id/price": {
-    valid_from: [...not("string"), "", canary, "2099-01-01"],
+    valid_from: times,
     above_prompt_tokens: [...numbers(-1, 100_000_001), 0.5],
     currency: [...not("string"), "", canary, "cny", "CN", "CNYX"],
     prompt: amounts,
