@@ -39,6 +39,7 @@ export const documentedRoutes = () => {
     oidc: absent(),
     prices: absent(),
     providers: absent(),
+    rateLimits: absent(),
     requests: absent(),
     sessions: absent(),
     usage: absent(),

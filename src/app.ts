@@ -28,6 +28,7 @@ import { oidcRoutes } from "./routes/oidc.ts";
 import { priceRoutes } from "./routes/price.ts";
 import { toValidateError } from "./routes/problems.ts";
 import { providerRoutes } from "./routes/provider.ts";
+import { rateLimitRoutes } from "./routes/rate-limit.ts";
 import { requestRoutes } from "./routes/request.ts";
 import { openScope, type Scope, scopeOf } from "./routes/scope.ts";
 import { setupRoutes } from "./routes/setup.ts";
@@ -45,6 +46,7 @@ import type { ModelService } from "./services/model.ts";
 import type { OidcService } from "./services/oidc.ts";
 import type { PriceService } from "./services/price.ts";
 import type { ProviderService } from "./services/provider.ts";
+import type { RateLimitService } from "./services/rate-limit.ts";
 import type { RequestService } from "./services/request.ts";
 import type { SessionService } from "./services/session.ts";
 import type { UsageService } from "./services/usage.ts";
@@ -60,6 +62,7 @@ export interface AppNeeds {
   oidc: OidcService;
   prices: PriceService;
   providers: ProviderService;
+  rateLimits: RateLimitService;
   requests: RequestService;
   usage: UsageService;
   sessions: SessionService;
@@ -174,6 +177,7 @@ export const allRoutes = (needs: AppNeeds, reply: ErrorReply = errorReply(needs)
     .use(providerRoutes(needs))
     .use(modelRoutes(needs))
     .use(priceRoutes(needs))
+    .use(rateLimitRoutes(needs))
     .use(requestRoutes(needs))
     .use(usageRoutes(needs))
     .use(callRoutes({ ...needs, renderEvent: reply.event }))

@@ -46,6 +46,7 @@ import { createOidcService } from "./services/oidc.ts";
 import { createPartitionService } from "./services/partition.ts";
 import { createPriceService } from "./services/price.ts";
 import { createProviderService } from "./services/provider.ts";
+import { createRateLimitService } from "./services/rate-limit.ts";
 import { createRegistry, toTargetProvider } from "./services/registry.ts";
 import { createRequestService } from "./services/request.ts";
 import { createSessionService, type SessionService } from "./services/session.ts";
@@ -236,6 +237,7 @@ export async function createContext(
         listModels: (provider, signal) => listModels(transport, dialectOf(provider), provider, signal),
       }),
     ),
+    rateLimits: health.guard(createRateLimitService({ sql, clock, audit })),
     requests: health.guard(createRequestService({ sql, clock })),
     usage: health.guard(createUsageService({ sql, clock })),
     calls: createCallService({ registry, gateway, defaults: echoes ? [echoModel] : models }),

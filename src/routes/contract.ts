@@ -151,6 +151,7 @@ export interface EnvelopeDoc {
     | "health"
     | "provider"
     | "model"
+    | "rate-limit"
     | "request"
     | "usage";
   summary: string;

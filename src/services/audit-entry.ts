@@ -16,6 +16,7 @@ const storable = {
     "id name provider_id upstream_name parameter_rules targets routing output_tokens_max image_tokens_max status created_at updated_at",
   price:
     "id model_id valid_from above_prompt_tokens currency prompt cached cache_write cache_write_long completion reasoning source created_at",
+  rate_limit: "id scope subject end_user requests tokens concurrency created_at updated_at",
   secret: "source data_keys",
 } as const;
 

@@ -40,6 +40,13 @@ export async function findAppKey(
   return row;
 }
 
+/** Whether there is a key of this id, of an app that is not deleted; it may be revoked. */
+export async function hasAppKey(db: Db, id: Uuid): Promise<boolean> {
+  const rows = await db`
+    select 1 from app_key join app on app.id = app_id where app_key.id = ${id} and deleted_at is null`;
+  return rows.length > 0;
+}
+
 /** What opens with a key, if it and its app are alive. */
 export interface UsableAppKey
   extends Pick<AppKey, "id" | "app_id" | "secret_hash" | "models" | "address_ranges" | "expires_at"> {

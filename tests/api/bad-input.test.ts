@@ -186,6 +186,8 @@ const amounts = [
   "1234567890123",
   "0.1234567890123",
 ];
+
+const most = [...not("number", "null"), 0, -1, 1.5, 1_000_000_000_001];
 const times = [
   ...not("string"),
   "",
@@ -195,6 +197,9 @@ const times = [
   "0001-01-01T00:00:00+00:01",
   "9999-12-31T23:59:59-00:01",
 ];
+const currencies = [...not("string"), "", canary, "cny", "CN", "CNYX"];
+/** Of nobody. */
+const stranger = "3f0e6f2a-6a51-4c55-8f0c-2d1a9b7c4e11";
 
 /** Every route with a body, and what its fields refuse. */
 const bodies: Record<string, Record<string, unknown[]>> = {
@@ -209,7 +214,7 @@ const bodies: Record<string, Record<string, unknown[]>> = {
   "POST /model/:id/price": {
     valid_from: times,
     above_prompt_tokens: [...numbers(-1, 100_000_001), 0.5],
-    currency: [...not("string"), "", canary, "cny", "CN", "CNYX"],
+    currency: currencies,
     prompt: amounts,
     cached: amounts,
     cache_write: amounts,
@@ -219,6 +224,16 @@ const bodies: Record<string, Record<string, unknown[]>> = {
     source: texts(2048),
   },
   "POST /model/:id/price/:price_id/delete": {},
+  "POST /rate-limit": {
+    scope: [...not(), "", canary, "App", "model "],
+    subject: [...texts(255), canary, stranger, "app"],
+    end_user: [...texts(255), canary],
+    requests: most,
+    tokens: most,
+    concurrency: most,
+  },
+  "POST /rate-limit/:id": {},
+  "POST /rate-limit/:id/delete": {},
   "POST /app": app,
   "POST /app/:id": { ...app, status: words.filter((word) => word !== "") },
   "POST /app/:id/delete": {},
@@ -291,6 +306,7 @@ const required: Record<string, object> = {
   "POST /provider": { name: "x", base_url: "https://models.example" },
   "POST /model": { name: "x", upstream_name: "x" },
   "POST /model/:id/price": { currency: "CNY", prompt: "1", completion: "1" },
+  "POST /rate-limit": { scope: "key" },
   "POST /app/completion": { query: "hi", model: "echo" },
   "POST /app/:id/member": { email: "a@b.example", role: "viewer" },
   "POST /account": { email: "a@b.example", role: "viewer" },

@@ -120,6 +120,11 @@ const rules: Record<Route, Rule> = {
   "GET /model/:id/price": { atLeast: "viewer", outcome: "NOT_FOUND" },
   "POST /model/:id/price": { atLeast: "admin", outcome: "NOT_FOUND" },
   "POST /model/:id/price/:price_id/delete": { atLeast: "admin", outcome: "NOT_FOUND" },
+  "GET /rate-limit": { atLeast: "viewer", outcome: "SUCCESS" },
+  "POST /rate-limit": { atLeast: "admin", outcome: "SUCCESS" },
+  "GET /rate-limit/:id": { atLeast: "viewer", outcome: "NOT_FOUND" },
+  "POST /rate-limit/:id": { atLeast: "admin", outcome: "NOT_FOUND" },
+  "POST /rate-limit/:id/delete": { atLeast: "admin", outcome: "NOT_FOUND" },
   "GET /request": { atLeast: "viewer", outcome: "SUCCESS" },
   "GET /request/export": { atLeast: "viewer", outcome: "200" },
   "GET /request/:id": { atLeast: "viewer", outcome: "NOT_FOUND" },
@@ -177,10 +182,11 @@ const onApp: Record<Role, Record<"read" | "change" | "manage", Record<Relation, 
 })();
 
 const member = "member@example.com";
-const bodies: Partial<Record<Route, () => object>> = {
+const bodies: Partial<Record<Route, (it: Callers) => object>> = {
   "POST /provider": () => ({ name: newId(), base_url: "https://models.example" }),
   "POST /model": () => ({ name: `model-${newId()}`, upstream_name: "x" }),
   "POST /model/:id/price": () => ({ currency: "CNY", prompt: "1", completion: "1" }),
+  "POST /rate-limit": () => ({ scope: "model", subject: `model-${newId()}` }),
   "POST /v1/chat/completions": () => ({ model: "app", messages: [{ role: "user", content: "hi" }] }),
   "POST /v1/messages": () => ({ model: "app", max_tokens: 9, messages: [{ role: "user", content: "hi" }] }),
   "POST /v1/messages/count_tokens": () => ({ model: "app", messages: [{ role: "user", content: "hi" }] }),
@@ -241,7 +247,7 @@ async function startWithCallers() {
     "an expired login": expired.headers,
     "a refresh token": bearer(app.owner.refreshToken),
   };
-  return Object.assign(app, { people, others, key, memberId: memberAccount.id });
+  return Object.assign(app, { people, others, key, appId, memberId: memberAccount.id });
 }
 
 /** An app with a key and a member, and `person`'s part in it. */
@@ -298,7 +304,7 @@ async function addressOf(it: Callers, route: Route, person: Uuid, relation: Rela
 
 async function ask(it: Callers, route: Route, path: string, headers: Record<string, string>) {
   const method = route.split(" ")[0] ?? "";
-  const body = method === "POST" ? (bodies[route]?.() ?? {}) : undefined;
+  const body = method === "POST" ? (bodies[route]?.(it) ?? {}) : undefined;
   return outcomeOf(await it.fetch(toRequest(method, path, { headers, ...(body && { body }) })));
 }
 
@@ -415,7 +421,7 @@ describe("every writable field, for every role", () => {
         const path = await addressOf(it, route, person.id, "own");
         const before = await rights(it);
         for (const field of foreign.filter((each) => !(each in properties))) {
-          const body = { ...bodies[route]?.(), [field]: person.id };
+          const body = { ...bodies[route]?.(it), [field]: person.id };
           const { code } = await person.call("POST", path, { body });
           const rule = rules[route];
           const needs = typeof rule === "object" && "atLeast" in rule ? rule.atLeast : "viewer";
