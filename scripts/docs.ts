@@ -29,6 +29,7 @@ export const documentedRoutes = () => {
     apps: absent(),
     audit: absent(),
     bodyBytesMax: 0,
+    budgets: absent(),
     calls: absent(),
     completions: absent(),
     cookies: absent(),

@@ -19,6 +19,7 @@ import { appMemberRoutes } from "./routes/app-member.ts";
 import { auditRoutes } from "./routes/audit.ts";
 import { authRoutes } from "./routes/auth.ts";
 import { readJson } from "./routes/body.ts";
+import { budgetRoutes } from "./routes/budget.ts";
 import { callRoutes } from "./routes/call.ts";
 import { completionRoutes } from "./routes/completion.ts";
 import { healthRoutes } from "./routes/health.ts";
@@ -39,6 +40,7 @@ import type { AppService } from "./services/app.ts";
 import type { AppKeyService } from "./services/app-key.ts";
 import type { AppMemberService } from "./services/app-member.ts";
 import type { AuditService } from "./services/audit.ts";
+import type { BudgetService } from "./services/budget.ts";
 import type { CallService } from "./services/call.ts";
 import type { CompletionService } from "./services/completion.ts";
 import type { HealthService } from "./services/health.ts";
@@ -56,6 +58,7 @@ export interface AppNeeds {
   accounts: AccountService;
   apps: AppService;
   audit: AuditService;
+  budgets: BudgetService;
   keys: AppKeyService;
   members: AppMemberService;
   models: ModelService;
@@ -178,6 +181,7 @@ export const allRoutes = (needs: AppNeeds, reply: ErrorReply = errorReply(needs)
     .use(modelRoutes(needs))
     .use(priceRoutes(needs))
     .use(rateLimitRoutes(needs))
+    .use(budgetRoutes(needs))
     .use(requestRoutes(needs))
     .use(usageRoutes(needs))
     .use(callRoutes({ ...needs, renderEvent: reply.event }))

@@ -38,6 +38,7 @@ import { createAppService } from "./services/app.ts";
 import { type AppKeyService, createAppKeyService } from "./services/app-key.ts";
 import { createAppMemberService } from "./services/app-member.ts";
 import { createAuditService } from "./services/audit.ts";
+import { createBudgetService } from "./services/budget.ts";
 import { createCallService } from "./services/call.ts";
 import { createCompletionService } from "./services/completion.ts";
 import { createHealthService } from "./services/health.ts";
@@ -238,6 +239,7 @@ export async function createContext(
       }),
     ),
     rateLimits: health.guard(createRateLimitService({ sql, clock, audit })),
+    budgets: health.guard(createBudgetService({ sql, clock, audit })),
     requests: health.guard(createRequestService({ sql, clock })),
     usage: health.guard(createUsageService({ sql, clock })),
     calls: createCallService({ registry, gateway, defaults: echoes ? [echoModel] : models }),

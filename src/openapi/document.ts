@@ -58,6 +58,7 @@ const tags = [
   { name: "app", description: "LLM apps: a prompt, a model, parameters · 应用" },
   { name: "audit", description: "Who changed what · 审计日志" },
   { name: "auth", description: "Logging in and out · 登录" },
+  { name: "budget", description: "How much may be spent · 预算" },
   { name: "completion", description: "Ask a model · 对话" },
   { name: "health", description: "Whether the service works · 健康检查" },
   { name: "key", description: "Keys that open `/v1` for an app · 密钥" },

@@ -152,6 +152,7 @@ export interface EnvelopeDoc {
     | "provider"
     | "model"
     | "rate-limit"
+    | "budget"
     | "request"
     | "usage";
   summary: string;

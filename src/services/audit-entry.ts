@@ -17,6 +17,8 @@ const storable = {
   price:
     "id model_id valid_from above_prompt_tokens currency prompt cached cache_write cache_write_long completion reasoning source created_at",
   rate_limit: "id scope subject end_user requests tokens concurrency created_at updated_at",
+  budget:
+    "id name scope subject_id end_user period time_zone currency amount hard warn_at status created_at updated_at deleted_at",
   secret: "source data_keys",
 } as const;
 

@@ -200,6 +200,17 @@ const times = [
 const currencies = [...not("string"), "", canary, "cny", "CN", "CNYX"];
 /** Of nobody. */
 const stranger = "3f0e6f2a-6a51-4c55-8f0c-2d1a9b7c4e11";
+const budget: Record<string, unknown[]> = {
+  name: texts(255, 1),
+  amount: amounts,
+  hard: [...not("boolean"), "true", 1, 0],
+  warn_at: [
+    ...not("array"),
+    ...[0, 0.0009, 1.1, -1, 0.1234, "0.5", null].map((each) => [each]),
+    Array(11).fill(1),
+  ],
+  status: words.filter((word) => word !== "" && word !== "disabled"),
+};
 
 /** Every route with a body, and what its fields refuse. */
 const bodies: Record<string, Record<string, unknown[]>> = {
@@ -234,6 +245,32 @@ const bodies: Record<string, Record<string, unknown[]>> = {
   },
   "POST /rate-limit/:id": {},
   "POST /rate-limit/:id/delete": {},
+  "POST /budget": {
+    ...budget,
+    scope: [...not(), "", canary, "model", "App"],
+    subject_id: [...not("string"), "", canary, stranger],
+    end_user: [...texts(255, 1).filter((value) => value !== null), canary],
+    period: [...not(), "", canary, "year", "Day"],
+    time_zone: [
+      ...texts(64, 1),
+      canary,
+      "Asia/Nowhere",
+      "+08:00",
+      "-08",
+      "UTC+8",
+      "Etc/GMT+99",
+      "CET",
+      "localtime",
+      "posixrules",
+      "posix/Asia/Shanghai",
+      "../../etc/passwd",
+      "Asia/Shanghai ",
+      "Asia/Shanghai'",
+    ],
+    currency: currencies,
+  },
+  "POST /budget/:id": {},
+  "POST /budget/:id/delete": {},
   "POST /app": app,
   "POST /app/:id": { ...app, status: words.filter((word) => word !== "") },
   "POST /app/:id/delete": {},
@@ -307,6 +344,9 @@ const required: Record<string, object> = {
   "POST /model": { name: "x", upstream_name: "x" },
   "POST /model/:id/price": { currency: "CNY", prompt: "1", completion: "1" },
   "POST /rate-limit": { scope: "key" },
+  "POST /budget": {
+    ...{ name: "x", scope: "account", subject_id: stranger, period: "day", currency: "CNY", amount: "1" },
+  },
   "POST /app/completion": { query: "hi", model: "echo" },
   "POST /app/:id/member": { email: "a@b.example", role: "viewer" },
   "POST /account": { email: "a@b.example", role: "viewer" },
