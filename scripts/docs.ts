@@ -41,6 +41,7 @@ export const documentedRoutes = () => {
     prices: absent(),
     providers: absent(),
     rateLimits: absent(),
+    rates: absent(),
     requests: absent(),
     sessions: absent(),
     usage: absent(),

@@ -29,6 +29,7 @@ import { oidcRoutes } from "./routes/oidc.ts";
 import { priceRoutes } from "./routes/price.ts";
 import { toValidateError } from "./routes/problems.ts";
 import { providerRoutes } from "./routes/provider.ts";
+import { rateRoutes } from "./routes/rate.ts";
 import { rateLimitRoutes } from "./routes/rate-limit.ts";
 import { requestRoutes } from "./routes/request.ts";
 import { openScope, type Scope, scopeOf } from "./routes/scope.ts";
@@ -48,6 +49,7 @@ import type { ModelService } from "./services/model.ts";
 import type { OidcService } from "./services/oidc.ts";
 import type { PriceService } from "./services/price.ts";
 import type { ProviderService } from "./services/provider.ts";
+import type { RateService } from "./services/rate.ts";
 import type { RateLimitService } from "./services/rate-limit.ts";
 import type { RequestService } from "./services/request.ts";
 import type { SessionService } from "./services/session.ts";
@@ -66,6 +68,7 @@ export interface AppNeeds {
   prices: PriceService;
   providers: ProviderService;
   rateLimits: RateLimitService;
+  rates: RateService;
   requests: RequestService;
   usage: UsageService;
   sessions: SessionService;
@@ -182,6 +185,7 @@ export const allRoutes = (needs: AppNeeds, reply: ErrorReply = errorReply(needs)
     .use(priceRoutes(needs))
     .use(rateLimitRoutes(needs))
     .use(budgetRoutes(needs))
+    .use(rateRoutes(needs))
     .use(requestRoutes(needs))
     .use(usageRoutes(needs))
     .use(callRoutes({ ...needs, renderEvent: reply.event }))

@@ -47,6 +47,7 @@ import { createOidcService } from "./services/oidc.ts";
 import { createPartitionService } from "./services/partition.ts";
 import { createPriceService } from "./services/price.ts";
 import { createProviderService } from "./services/provider.ts";
+import { createRateService } from "./services/rate.ts";
 import { createRateLimitService } from "./services/rate-limit.ts";
 import { createRegistry, toTargetProvider } from "./services/registry.ts";
 import { createRequestService } from "./services/request.ts";
@@ -240,6 +241,7 @@ export async function createContext(
     ),
     rateLimits: health.guard(createRateLimitService({ sql, clock, audit })),
     budgets: health.guard(createBudgetService({ sql, clock, audit })),
+    rates: health.guard(createRateService({ sql, clock, audit })),
     requests: health.guard(createRequestService({ sql, clock })),
     usage: health.guard(createUsageService({ sql, clock })),
     calls: createCallService({ registry, gateway, defaults: echoes ? [echoModel] : models }),

@@ -66,6 +66,7 @@ const tags = [
   { name: "model", description: "Models that can be called, and what they cost · 模型与价格" },
   { name: "oidc", description: "Login with an OpenID provider · 单点登录" },
   { name: "provider", description: "Who answers · 模型服务" },
+  { name: "rate", description: "What currencies are worth · 汇率" },
   { name: "rate-limit", description: "How much may be asked per minute, and at once · 限流" },
   { name: "request", description: "What every call did · 调用记录" },
   { name: "usage", description: "How much there was of everything · 用量" },

@@ -153,6 +153,7 @@ export interface EnvelopeDoc {
     | "model"
     | "rate-limit"
     | "budget"
+    | "rate"
     | "request"
     | "usage";
   summary: string;

@@ -271,6 +271,14 @@ const bodies: Record<string, Record<string, unknown[]>> = {
   },
   "POST /budget/:id": {},
   "POST /budget/:id/delete": {},
+  "POST /rate": {
+    base: currencies,
+    quote: [...currencies, "USD"],
+    value: [...amounts, "0", "0.0", "000"],
+    valid_from: times,
+    source: texts(2048),
+  },
+  "POST /rate/:id/delete": {},
   "POST /app": app,
   "POST /app/:id": { ...app, status: words.filter((word) => word !== "") },
   "POST /app/:id/delete": {},
@@ -347,6 +355,7 @@ const required: Record<string, object> = {
   "POST /budget": {
     ...{ name: "x", scope: "account", subject_id: stranger, period: "day", currency: "CNY", amount: "1" },
   },
+  "POST /rate": { base: "USD", quote: "CNY", value: "7.1" },
   "POST /app/completion": { query: "hi", model: "echo" },
   "POST /app/:id/member": { email: "a@b.example", role: "viewer" },
   "POST /account": { email: "a@b.example", role: "viewer" },

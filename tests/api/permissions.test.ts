@@ -131,6 +131,9 @@ const rules: Record<Route, Rule> = {
   "POST /budget/:id": { atLeast: "admin", outcome: "NOT_FOUND" },
   "POST /budget/:id/delete": { atLeast: "admin", outcome: "NOT_FOUND" },
   "GET /budget/:id/explain": { atLeast: "viewer", outcome: "NOT_FOUND" },
+  "GET /rate": { atLeast: "viewer", outcome: "SUCCESS" },
+  "POST /rate": { atLeast: "admin", outcome: "SUCCESS" },
+  "POST /rate/:id/delete": { atLeast: "admin", outcome: "NOT_FOUND" },
   "GET /request": { atLeast: "viewer", outcome: "SUCCESS" },
   "GET /request/export": { atLeast: "viewer", outcome: "200" },
   "GET /request/:id": { atLeast: "viewer", outcome: "NOT_FOUND" },
@@ -188,6 +191,7 @@ const onApp: Record<Role, Record<"read" | "change" | "manage", Record<Relation, 
 })();
 
 const member = "member@example.com";
+let rates = 0;
 const bodies: Partial<Record<Route, (it: Callers) => object>> = {
   "POST /provider": () => ({ name: newId(), base_url: "https://models.example" }),
   "POST /model": () => ({ name: `model-${newId()}`, upstream_name: "x" }),
@@ -195,6 +199,12 @@ const bodies: Partial<Record<Route, (it: Callers) => object>> = {
   "POST /rate-limit": () => ({ scope: "model", subject: `model-${newId()}` }),
   "POST /budget": ({ appId }) => ({
     ...{ name: "x", scope: "app", subject_id: appId, period: "day", currency: "CNY", amount: "1" },
+  }),
+  "POST /rate": () => ({
+    base: "USD",
+    quote: "CNY",
+    value: "7.1",
+    valid_from: new Date(++rates).toISOString(),
   }),
   "POST /v1/chat/completions": () => ({ model: "app", messages: [{ role: "user", content: "hi" }] }),
   "POST /v1/messages": () => ({ model: "app", max_tokens: 9, messages: [{ role: "user", content: "hi" }] }),
