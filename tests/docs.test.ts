@@ -11,6 +11,7 @@ import { embeddedPostgresArchive } from "../src/database/archive.ts";
 import { startEmbedded } from "../src/database/embedded.ts";
 import { folderError } from "../src/database/folder-error.ts";
 import { createMigrations } from "../src/database/migrations.ts";
+import { defaultRateLimit } from "../src/limits/rules.ts";
 import { silentLog } from "../src/log.ts";
 import { startTestApp, type TestApp } from "./harness/app.ts";
 import { createDatabase } from "./harness/database.ts";
@@ -381,6 +382,21 @@ test("names every public route, every role, and only settings that there are, wh
   for (const role of roles) expect(documents).toContain(`| \`${role}\``);
   const wrong = spansOf(documents).filter((span) => /^LLMOPS_[A-Z_]+$/.test(span) && !(span in settings));
   expect(wrong).toEqual([]);
+});
+
+test("names the routes of limits and budgets with the least role for each, and what holds without them", () => {
+  const text = read("docs/limits.md");
+  const [routes] = text.split("\n## ");
+  const listed = rowsOf(routes ?? "").map(([route = "", role]) => [...spansOf(route), role]);
+  const ours = Object.entries(permissions).filter(([route]) =>
+    /^\w+ \/(?:rate-limit|budget|rate)\b/.test(route),
+  );
+  expect(listed.sort()).toEqual(ours.map(([route, role]) => [route, role]).sort());
+  const [requests, tokens, concurrency] = Object.values(defaultRateLimit).map((each) =>
+    each.toLocaleString("en"),
+  );
+  const builtIn = `${requests} requests and ${tokens} tokens in a minute and ${concurrency} calls at once`;
+  expect(sectionOf(text, "Limits")).toContain(builtIn);
 });
 
 /** The line that a command dies with. */
