@@ -177,13 +177,13 @@ export async function up(sql) {
     end $$`;
 
   // One process's dealings with one counter, all at once: tells what it has spent and when (in cells of time), gives back
-  // what it does not need, and asks for more. Grants from need to want where there is that much, and no more than an
-  // eighth of what is left, so that leases shrink as the limit nears. Asked again with the same op, it does nothing again.
-  // Each statement here sees what was committed before it began, the lock on the counter's row held: no two processes can
-  // count the same room.
+  // what it does not need, and asks for more: need at least, want where there is that much, and ahead on top, but of that no
+  // more than an eighth of what is left, so that leases shrink as the limit nears. Asked again with the same op, or an
+  // older one, which has come late, it does nothing: they are UUIDv7s, of one process each. Each statement here sees what was committed before it began, the lock on the counter's row held: no two
+  // processes can count the same room.
   await sql`
     create function lease_rate(me uuid, counter text, op_id uuid, bound bigint, window_ms integer,
-      spent_cells bigint[], spent_amounts bigint[], want bigint, need bigint, back bigint,
+      spent_cells bigint[], spent_amounts bigint[], need bigint, want bigint, ahead bigint, back bigint,
       out granted bigint, out used bigint, out held bigint, out wait_ms bigint, out now_ms bigint)
     language plpgsql as $$
     declare
@@ -200,7 +200,7 @@ export async function up(sql) {
       insert into rate_lease (name, holder_id) values (counter, me) on conflict (name, holder_id) do nothing;
       select * into own from rate_lease where name = counter and holder_id = me;
       now_ms := floor(extract(epoch from clock_timestamp()) * 1000);
-      if own.op is distinct from op_id then
+      if own.op is null or own.op < op_id then
         own.amount := own.amount - back - coalesce((select sum(each) from unnest(spent_amounts) each), 0);
         select coalesce(array_agg(merged.cell order by merged.cell), '{}'),
           coalesce(array_agg(merged.amount order by merged.cell), '{}')
@@ -221,14 +221,14 @@ export async function up(sql) {
         where l.name = counter and l.holder_id <> me and case when window_ms > 0
           then h.expires_at + window_ms * interval '1 ms' > clock_timestamp()
           else h.slots_until > clock_timestamp() end), 0);
-      if own.op is not distinct from op_id then
+      if own.op >= op_id then
         granted := own.granted;
       else
         free := bound - used - held;
-        granted := case when want > 0 and free >= need then least(free, greatest(need, least(want, free / 8))) else 0 end;
+        granted := case when free > 0 and free >= need then least(free, greatest(need, want) + least(ahead, free / 8)) else 0 end;
         held := held + granted;
-        update rate_lease set amount = own.amount + granted, op = op_id, granted = lease_rate.granted
-          where name = counter and holder_id = me;
+        update rate_lease l set amount = own.amount + lease_rate.granted, op = op_id, granted = lease_rate.granted
+          where l.name = counter and l.holder_id = me;
       end if;
       -- When enough of what counts now will count no more.
       wait_ms := (
@@ -257,7 +257,7 @@ export async function up(sql) {
   // that is over takes back, and grants nothing.
   await sql`
     create function lease_budget(me uuid, budget_key uuid, who text, op_id uuid, starts timestamptz,
-      want numeric, need numeric, back numeric,
+      need numeric, want numeric, ahead numeric, back numeric,
       out granted numeric, out spent numeric, out held numeric, out bound numeric,
       out period_start timestamptz, out period_end timestamptz, out written_off numeric)
     language plpgsql as $$
@@ -283,7 +283,7 @@ export async function up(sql) {
       bound := rule.amount;
       held := (select sum(l.amount) from budget_lease l
         where l.budget_id = budget_key and l.end_user = who and l.starts_at = at);
-      if own.op is not distinct from op_id then
+      if own.op >= op_id then
         granted := own.granted;
         written_off := own.told;
         return;
@@ -292,8 +292,8 @@ export async function up(sql) {
       held := held - back;
       free := bound - lease_budget.spent - held;
       granted := case
-        when want > 0 and free >= need and at = period_start and rule.deleted_at is null and rule.status = ''
-          then least(free, greatest(need, least(want, trunc(free / 8, 9)))) else 0 end;
+        when free > 0 and free >= need and at = period_start and rule.deleted_at is null and rule.status = ''
+          then least(free, greatest(need, want) + least(ahead, trunc(free / 8, 9))) else 0 end;
       held := held + granted;
       update budget_lease l
         set amount = l.amount - back + lease_budget.granted, op = op_id, granted = lease_budget.granted,

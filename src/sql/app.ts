@@ -16,6 +16,8 @@ export interface AppConfig {
   locked?: string[];
   /** What is kept of questions and answers; everything without it. */
   content?: "full" | "redacted" | "none";
+  /** Answers are made shorter where a budget has too little left for the longest, and not refused. */
+  fit_budget?: boolean;
   /** For how long an answer serves the same question again; not at all without it. */
   cache?: { ttl_seconds: number };
 }

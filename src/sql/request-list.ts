@@ -38,6 +38,10 @@ export interface RequestRow {
 /** A call with everything that is kept of it. */
 export interface RequestDetail extends RequestRow {
   attempts: readonly Record<string, unknown>[];
+  /** The budgets that it counts towards; `null` without any. */
+  charges: readonly Record<string, unknown>[] | null;
+  /** The limit that refused it; `null` where none did. */
+  refusal: Record<string, unknown> | null;
   /** JSON texts. */
   question: string | null;
   answer: string | null;
@@ -123,7 +127,7 @@ export async function findRequest(
   { id, visible }: { id: Uuid; visible: readonly Uuid[] | undefined },
 ): Promise<RequestDetail | undefined> {
   const [row] = await db<RequestDetail[]>`
-    select ${columns(db)}, attempts, question, answer, truncated
+    select ${columns(db)}, attempts, charges, refusal, question, answer, truncated
     from request left join request_content on request_content.id = request.id
     where request.id = ${id} ${visible === undefined ? db`` : db`and request.app_id = any(${visible as Uuid[]})`}`;
   return row;

@@ -26,7 +26,7 @@ export async function insertRequestContentMany(db: Db, json: string): Promise<vo
 }
 
 /** A call as its row. */
-export type NewRequest = Readonly<Record<(typeof requestColumns)[number], unknown>>;
+export type NewRequest = Readonly<Partial<Record<(typeof requestColumns)[number], unknown>>>;
 
 /** In the order of the statement below. */
 const requestColumns = [
@@ -60,6 +60,8 @@ const requestColumns = [
   "currency",
   "ip_prefix",
   "attempts",
+  "charges",
+  "refusal",
 ] as const;
 
 /**
@@ -73,7 +75,8 @@ export async function insertFreshRequestMany(db: Db, rows: readonly NewRequest[]
     db`copy request (
       id, created_at, app_id, app_version, key_id, account_id, end_user, session, api, model, model_used, provider, status,
       status_code, error_code, finish_reason, stream, cache_hit, ttft_ms, duration_ms, prompt_tokens, cached_tokens,
-      cache_write_tokens, completion_tokens, reasoning_tokens, usage_source, cost, currency, ip_prefix, attempts
+      cache_write_tokens, completion_tokens, reasoning_tokens, usage_source, cost, currency, ip_prefix, attempts,
+      charges, refusal
     ) from stdin`,
     text,
   );

@@ -1,0 +1,139 @@
+import type { Uuid } from "../id.ts";
+import type { Db } from "./db.ts";
+
+/** An amount that is booked to a period of a budget; see the table's migration. */
+export interface LedgerRow {
+  id: Uuid;
+  budget_id: Uuid;
+  end_user: string;
+  /** ISO 8601. */
+  starts_at: string;
+  kind: "call" | "reprice" | "write_off";
+  request_id: Uuid | null;
+  /** Whose lease was written off. */
+  holder_id: Uuid | null;
+  /** In which the call cost something, exactly. */
+  currency: string;
+  cost: string;
+  /** What one unit of that was worth in the budget's currency; 0 where nobody knew. */
+  rate: string;
+  /** In the budget's currency. */
+  amount: string;
+  bound_exceeded: boolean;
+  created_at: string;
+}
+
+/**
+ * Books rows, and takes them from what `holderId` has on lease, in the transaction of the calls that they are of. The periods
+ * are locked first, in the order in which everybody locks them.
+ */
+export async function insertLedgerMany(
+  db: Db,
+  rows: readonly LedgerRow[],
+  holderId: Uuid | undefined,
+): Promise<void> {
+  const json = JSON.stringify(rows);
+  await db`
+    select from budget_period p join (
+      select distinct budget_id, end_user, starts_at from json_populate_recordset(null::ledger, ${json}::text::json)) l
+      using (budget_id, end_user, starts_at)
+    order by budget_id, end_user, starts_at for update of p`;
+  await db`
+    update budget_period p set spent = p.spent + l.amount, exceeded_calls = p.exceeded_calls + l.exceeded_calls,
+      exceeded = p.exceeded + l.exceeded
+    from (
+      select budget_id, end_user, starts_at, sum(amount) as amount,
+        count(distinct request_id) filter (where bound_exceeded) as exceeded_calls,
+        coalesce(sum(amount) filter (where bound_exceeded), 0) as exceeded
+      from json_populate_recordset(null::ledger, ${json}::text::json) group by 1, 2, 3) l
+    where p.budget_id = l.budget_id and p.end_user = l.end_user and p.starts_at = l.starts_at`;
+  if (holderId !== undefined) {
+    await db`
+      update budget_lease b set amount = b.amount - l.amount
+      from (
+        select budget_id, end_user, starts_at, sum(amount) as amount
+        from json_populate_recordset(null::ledger, ${json}::text::json) group by 1, 2, 3) l
+      where b.budget_id = l.budget_id and b.end_user = l.end_user and b.starts_at = l.starts_at
+        and b.holder_id = ${holderId}`;
+  }
+  await db`insert into ledger select * from json_populate_recordset(null::ledger, ${json}::text::json)`;
+}
+
+/** What was written off of a process's leases, as it is taken back: less than nothing, for each period. */
+export async function listWriteOff(
+  db: Db,
+  holderId: Uuid,
+): Promise<Pick<LedgerRow, "budget_id" | "end_user" | "starts_at" | "currency" | "cost" | "amount">[]> {
+  const rows = await db<(Omit<LedgerRow, "starts_at"> & { starts_at: Date })[]>`
+    select l.budget_id, l.end_user, l.starts_at, l.currency, trim_scale(-sum(l.cost))::text as cost,
+      trim_scale(-sum(l.amount))::text as amount
+    from budget_lease b join ledger l using (budget_id, end_user, starts_at)
+    where b.holder_id = ${holderId} and l.kind = 'write_off' and l.holder_id = ${holderId}
+    group by 1, 2, 3, 4 having sum(l.amount) <> 0`;
+  return rows.map(({ starts_at, ...row }) => ({ ...row, starts_at: starts_at.toISOString() }));
+}
+
+/** What a call was booked at in one budget, currency and rate. */
+export type BookedSum = Pick<
+  LedgerRow,
+  "budget_id" | "end_user" | "starts_at" | "request_id" | "currency" | "cost" | "rate" | "amount"
+>;
+
+/** Lists what calls were booked at, all corrections included. */
+export async function listBookedSum(db: Db, requestIds: readonly Uuid[]): Promise<BookedSum[]> {
+  const rows = await db<(Omit<BookedSum, "starts_at"> & { starts_at: Date })[]>`
+    select budget_id, end_user, starts_at, request_id, currency, trim_scale(sum(cost))::text as cost,
+      trim_scale(rate)::text as rate, trim_scale(sum(amount))::text as amount
+    from ledger where request_id = any(${requestIds as Uuid[]})
+    group by budget_id, end_user, starts_at, request_id, currency, rate having sum(cost) <> 0 or sum(amount) <> 0`;
+  return rows.map(({ starts_at, ...row }) => ({ ...row, starts_at: starts_at.toISOString() }));
+}
+
+/** A budget whose figures do not agree. */
+export interface LedgerFault {
+  budget: string;
+  end_user: string;
+  starts_at: Date;
+  /** What is wrong, and both sides of it. */
+  what: "spent" | "calls";
+  ledger: string;
+  other: string;
+}
+
+/**
+ * Lists where the ledger does not sum up: to what its period says was spent, or, currency by currency, to what the calls that
+ * are on record cost. Calls that are no longer on record are left out on both sides.
+ */
+export async function listLedgerFault(db: Db): Promise<LedgerFault[]> {
+  return db<LedgerFault[]>`
+    with booked as (
+      select budget_id, end_user, starts_at, sum(amount) as amount from ledger group by 1, 2, 3
+    ), oldest as (
+      select id from request order by id limit 1
+    ), costs as (
+      select c.budget_id, c.end_user, c.starts_at, a.currency, sum(a.cost) as cost
+      from request r
+        cross join lateral jsonb_to_recordset(r.charges) as c (budget_id uuid, end_user text, starts_at timestamptz)
+        cross join lateral (
+          select r.currency, r.cost where r.cost is not null
+          union all
+          select t.currency, t.cost from jsonb_to_recordset(r.attempts) as t (currency text, cost numeric)
+          where t.currency is distinct from r.currency and t.currency is not null and t.cost is not null) a
+      where r.charges is not null group by 1, 2, 3, 4
+    ), calls as (
+      select l.budget_id, l.end_user, l.starts_at, l.currency, sum(l.cost) as cost
+      from ledger l, oldest
+      where l.kind in ('call', 'reprice') and l.request_id >= oldest.id group by 1, 2, 3, 4
+    ), faults as (
+      select p.budget_id, p.end_user, p.starts_at, 'spent' as what, coalesce(b.amount, 0) as ledger, p.spent as other
+      from budget_period p left join booked b using (budget_id, end_user, starts_at)
+      where p.spent <> coalesce(b.amount, 0)
+      union all
+      select budget_id, end_user, starts_at, 'calls', coalesce(calls.cost, 0), coalesce(costs.cost, 0)
+      from calls full join costs using (budget_id, end_user, starts_at, currency)
+      where coalesce(calls.cost, 0) <> coalesce(costs.cost, 0)
+    )
+    select b.name as budget, f.end_user, f.starts_at, f.what, trim_scale(f.ledger)::text as ledger,
+      trim_scale(f.other)::text as other
+    from faults f join budget b on b.id = f.budget_id order by 1, 2, 3 limit 20`;
+}
