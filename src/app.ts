@@ -225,6 +225,11 @@ export function createApp(needs: AppNeeds): App {
         response = reply.response(error, scope, path);
       }
       response.headers.set("x-request-id", scope.requestId);
+      // What a key has left stands on every answer to it; those of models say it themselves.
+      if (scope.key && !response.headers.has("x-ratelimit-limit-requests")) {
+        const left = await needs.calls.headers(scope.key).catch(() => ({}));
+        for (const [name, value] of Object.entries(left)) response.headers.set(name, value);
+      }
       // A key in `x-api-key` does not tell a cache that the answer is one caller's, as `Authorization` would.
       if (isDataPlane(path)) response.headers.set("cache-control", "no-store");
       log.info("request", {

@@ -1,3 +1,4 @@
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { addressRanges, httpUrl } from "./address.ts";
 import type { App } from "./app.ts";
@@ -25,6 +26,8 @@ import { createChooser } from "./gateway/choose.ts";
 import { cookiesOf } from "./handlers/auth.ts";
 import type { Uuid } from "./id.ts";
 import { openKeyring } from "./keyring/keyring.ts";
+import { openLeases } from "./limits/leases.ts";
+import { createLimiter } from "./limits/limiter.ts";
 import type { Log } from "./log.ts";
 import { openJournal } from "./metering/journal.ts";
 import { createRecorder } from "./metering/recorder.ts";
@@ -51,9 +54,11 @@ import { createRateService } from "./services/rate.ts";
 import { createRateLimitService } from "./services/rate-limit.ts";
 import { createRegistry, toTargetProvider } from "./services/registry.ts";
 import { createRequestService } from "./services/request.ts";
+import { knownRules } from "./services/rules.ts";
 import { createSessionService, type SessionService } from "./services/session.ts";
 import { createUsageService } from "./services/usage.ts";
 import { findInstallation } from "./sql/installation.ts";
+import { deleteIdleLease } from "./sql/lease.ts";
 
 /** Everything a serving process is made of; disposing of it closes all in reverse. */
 export interface Context extends AsyncDisposable {
@@ -179,10 +184,24 @@ export async function createContext(
 
   const partitions = createPartitionService({ sql, clock, log, retention: config.retention });
   building.use(every(partitionMs, { name: "partitions", log }, partitions.upkeep));
+  building.use(every(partitionMs, { name: "leases", log }, () => deleteIdleLease(sql)));
   const root = join(makeDataDir(config.dataDir), "journal");
   building.use(every(replayMs, { name: "replay", log }, () => replayJournals({ sql, root, log })));
   const journal = openJournal({ root, sync: config.journalSync });
-  const recorder = building.use(createRecorder({ sql, journal, log }));
+  const now = () => performance.now();
+  const leases = await openLeases({
+    sql,
+    guard: health.guard,
+    holderId: journal.id,
+    name: `${hostname()} ${process.pid}`,
+    settled: () => journal.settled,
+    unreleased: journal.keep,
+    log,
+    now,
+  });
+  const recorder = building.use(
+    createRecorder({ sql, journal, log, release: async () => leases[Symbol.asyncDispose]() }),
+  );
 
   const drain = createDrain();
   const registry = createRegistry({
@@ -195,7 +214,6 @@ export async function createContext(
   });
   await registry.all();
   const transport = building.use(createTransport());
-  const now = () => performance.now();
   const cache = building.use(
     config.redisUrl === undefined ? createMemoryCache() : createRedisCache({ url: config.redisUrl, log }),
   );
@@ -212,6 +230,13 @@ export async function createContext(
         provider,
         AbortSignal.any([signal, AbortSignal.timeout(listMs)]),
       ),
+  });
+  const limiter = createLimiter({
+    rules: knownRules({ sql, changes, guard: health.guard }),
+    leases,
+    ...config.limits,
+    log,
+    now,
   });
   const { apiKey, models } = config.provider;
   const echoes = config.environment === "development" && apiKey === undefined;
@@ -244,11 +269,12 @@ export async function createContext(
     rates: health.guard(createRateService({ sql, clock, audit })),
     requests: health.guard(createRequestService({ sql, clock })),
     usage: health.guard(createUsageService({ sql, clock })),
-    calls: createCallService({ registry, gateway, defaults: echoes ? [echoModel] : models }),
+    calls: createCallService({ registry, gateway, limiter, defaults: echoes ? [echoModel] : models }),
     bodyBytesMax: config.bodyBytesMax,
     completions: createCompletionService({
       gateway,
       registry,
+      limiter,
       models,
       defaultModel: echoes ? echoModel : undefined,
     }),

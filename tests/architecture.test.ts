@@ -33,7 +33,7 @@ const table: Record<string, Room> = {
     packages: ["swagger-ui-dist"],
   },
   services: {
-    rooms: ["sql", "gateway", "providers", "metering", "auth", "type:database", "type:keyring"],
+    rooms: ["sql", "gateway", "providers", "metering", "limits", "auth", "type:database", "type:keyring"],
     packages: ["openid-client", "openai"],
   },
   sql: { rooms: [], packages: ["type:postgres"] },
@@ -42,7 +42,7 @@ const table: Record<string, Room> = {
   gateway: { rooms: ["providers", "metering"], packages: ["bun", "node:crypto"] },
   metering: { rooms: ["sql", "type:database", "type:providers", "type:gateway"], packages: ["node:"] },
   limits: {
-    rooms: ["sql", "metering", "type:gateway", "type:database", "type:providers", "type:auth"],
+    rooms: ["sql", "metering", "gateway", "type:database", "type:providers"],
     packages: [],
   },
   providers: { rooms: [], packages: ["openai", "node:", "bun"] },

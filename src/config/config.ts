@@ -70,6 +70,11 @@ export interface Config {
   };
   /** Largest body on `/v1`, in bytes. */
   readonly bodyBytesMax: number;
+  readonly limits: {
+    /** Over how long requests and tokens are counted, in milliseconds. */
+    readonly windowMs: number;
+    readonly withoutDatabase: "refuse" | "allow";
+  };
   readonly journalSync: "interval" | "line";
   /** How long records and their content are kept, in days. */
   readonly retention: { readonly requestDays: number; readonly contentDays: number };
@@ -197,6 +202,10 @@ function toConfig(values: SettingValues, origins: Record<SettingName, Origin>, s
       ),
     },
     bodyBytesMax: values.LLMOPS_MAX_BODY,
+    limits: {
+      windowMs: values.LLMOPS_RATE_WINDOW * 1000,
+      withoutDatabase: values.LLMOPS_LIMITS_WITHOUT_DATABASE,
+    },
     journalSync: values.LLMOPS_JOURNAL_SYNC,
     retention: {
       requestDays: values.LLMOPS_RETENTION_DAYS,

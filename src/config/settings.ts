@@ -95,6 +95,18 @@ export const settings = {
     allowed: "whole bytes from 1024 to 1073741824",
     help: "largest body of a call on /v1, in bytes; a larger one is refused with 413",
   }),
+  LLMOPS_RATE_WINDOW: setting({
+    schema: Type.Integer({ minimum: 1, maximum: 3600 }),
+    default: "60",
+    allowed: "whole seconds from 1 to 3600",
+    help: "over how long requests and tokens are counted, in seconds; the same in every process",
+  }),
+  LLMOPS_LIMITS_WITHOUT_DATABASE: setting({
+    schema: Type.Union([Type.Literal("refuse"), Type.Literal("allow")]),
+    default: "refuse",
+    allowed: "refuse or allow",
+    help: "what becomes of calls under a limit that was set, once the database is away and what is on lease is spent",
+  }),
   LLMOPS_JOURNAL_SYNC: setting({
     schema: Type.Union([Type.Literal("interval"), Type.Literal("line")]),
     default: "interval",

@@ -113,6 +113,66 @@ export class FailError extends AppError {
   override readonly retryable = true;
 }
 
+/**
+ * A limit that somebody has set does not let a call in. `reason` is told to callers of `/v1`; `refusal` is for the record.
+ */
+export class LimitError extends AppError {
+  readonly code: "RATE_LIMITED" | "BUDGET_EXCEEDED" | "FAIL";
+  readonly status: number;
+  override readonly retryable: boolean;
+  readonly reason: LimitReason;
+  readonly refusal: object | undefined;
+
+  /** `retryAfter` is in seconds. */
+  constructor(
+    reason: LimitReason,
+    {
+      params,
+      data,
+      retryAfter,
+      refusal,
+      cause,
+    }: {
+      params?: MessageParams;
+      data?: Readonly<Record<string, unknown>>;
+      retryAfter?: number;
+      refusal?: object;
+      cause?: unknown;
+    } = {},
+  ) {
+    const after = retryAfter === undefined ? {} : { retry_after: retryAfter };
+    super(`limit.${reason}`, { ...(params && { params }), data: { reason, ...data, ...after }, cause });
+    const { code, status, retryable } = limitReasons[reason];
+    this.reason = reason;
+    this.code = code;
+    this.status = status;
+    this.retryable = retryable;
+    this.refusal = refusal;
+  }
+}
+
+/** Which limit it is that a call meets: one of rates or of calls at once, a budget, what a budget needs, or nobody knows. */
+export type LimitReason =
+  | "requests"
+  | "tokens"
+  | "concurrency"
+  | "budget_exceeded"
+  | "model_unpriced"
+  | "currency_mismatch"
+  | "unavailable";
+
+const rateLimited = { code: "RATE_LIMITED", status: 429, retryable: true } as const;
+const overBudget = { code: "BUDGET_EXCEEDED", status: 429, retryable: false } as const;
+const limitReasons = {
+  requests: rateLimited,
+  tokens: rateLimited,
+  concurrency: rateLimited,
+  budget_exceeded: overBudget,
+  model_unpriced: { ...overBudget, status: 400 },
+  currency_mismatch: { ...overBudget, status: 400 },
+  unavailable: { code: "FAIL", status: 503, retryable: true },
+} as const;
+
 /** What went wrong between this service and a model provider; each has a message of its own. */
 export type UpstreamReason =
   | "no_key"

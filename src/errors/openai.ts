@@ -1,5 +1,5 @@
 import { t } from "../i18n/messages.ts";
-import { AppError, UpstreamError, ValidateError } from "./app-error.ts";
+import { AppError, LimitError, type LimitReason, UpstreamError, ValidateError } from "./app-error.ts";
 import type { RenderOptions } from "./envelope.ts";
 
 /** OpenAI's `type` by HTTP status. */
@@ -28,8 +28,21 @@ export interface PublicError {
   headers: Record<string, string>;
 }
 
-const codeOf = (error: AppError): string | null =>
-  codes[error.key] ?? (error instanceof UpstreamError ? `upstream_${error.reason}` : null);
+/** OpenAI has one code for all rates. */
+const limitCodes: Readonly<Record<LimitReason, string>> = {
+  requests: "rate_limit_exceeded",
+  tokens: "rate_limit_exceeded",
+  concurrency: "rate_limit_exceeded",
+  budget_exceeded: "budget_exceeded",
+  model_unpriced: "model_unpriced",
+  currency_mismatch: "currency_mismatch",
+  unavailable: "limits_unavailable",
+};
+
+const codeOf = (error: AppError): string | null => {
+  if (error instanceof LimitError) return limitCodes[error.reason];
+  return codes[error.key] ?? (error instanceof UpstreamError ? `upstream_${error.reason}` : null);
+};
 
 /** The public side of an error. One that nobody foresaw says no more than its request id. */
 export function publicError(error: unknown, { requestId }: Pick<RenderOptions, "requestId">): PublicError {
@@ -45,6 +58,8 @@ export function publicError(error: unknown, { requestId }: Pick<RenderOptions, "
   }
   const after = error.data.retry_after;
   if (typeof after === "number") headers["retry-after"] = String(after);
+  // What will not be there in a moment is not worth another try, which OpenAI's clients make of a 429 by themselves.
+  if (error instanceof LimitError && !error.retryable) headers["x-should-retry"] = "false";
   const { status } = error;
   if (error instanceof ValidateError) {
     const [[param, problems] = [null, []]] = Object.entries(error.problems);

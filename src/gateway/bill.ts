@@ -2,6 +2,7 @@ import { costOf } from "../metering/cost.ts";
 import { estimateTokensOfBytes } from "../metering/estimate.ts";
 import type { AttemptBill, Metered } from "../metering/record.ts";
 import type { AnswerState, TokenUsage } from "../providers/usage.ts";
+import type { WorstCase } from "./allowance.ts";
 import type { Target } from "./target.ts";
 
 /** How far an attempt came, as far as its bill is concerned. */
@@ -14,6 +15,8 @@ export interface Ending {
   state: AnswerState | undefined;
   /** Size of the question, for an estimate. */
   questionBytes: number;
+  /** What counts where nothing is known of the answer, rather than an estimate. */
+  worst?: WorstCase | undefined;
 }
 
 const nothing: TokenUsage = {
@@ -30,11 +33,12 @@ const nothing: TokenUsage = {
  * answer that says something is no count. Where the answer broke off, what was reported until then holds for the
  * question, and at least what has come is counted for the answer.
  */
-function consumptionOf({ began, complete, state, questionBytes }: Ending): {
+function consumptionOf({ began, complete, state, questionBytes, worst }: Ending): {
   usage: TokenUsage;
   source: Metered["usage_source"];
 } {
   if (!began) return { usage: nothing, source: "none" };
+  if (worst) return { usage: { ...nothing, ...worst }, source: "estimate" };
   const written = estimateTokensOfBytes(state?.outputBytes ?? 0);
   const reported = state?.usage;
   if (!reported || (reported.promptTokens === 0 && reported.completionTokens === 0)) {

@@ -1,5 +1,5 @@
-import { AppError, UpstreamError } from "../errors/app-error.ts";
-import type { CallContent, Recorder } from "../metering/record.ts";
+import { AppError, LimitError, UpstreamError } from "../errors/app-error.ts";
+import type { CallContent, Recorder, Refusal } from "../metering/record.ts";
 import { redact } from "../metering/redact.ts";
 import { storableJson } from "../metering/storable.ts";
 import type { Operation } from "../providers/dialect.ts";
@@ -11,6 +11,7 @@ import {
 } from "../providers/translate/stream.ts";
 import type { Call, Transport } from "../providers/transport.ts";
 import type { AnswerReader } from "../providers/usage.ts";
+import type { Allowance, Permit } from "./allowance.ts";
 import { ask, dialectOf, type WholeAnswer } from "./ask.ts";
 import type { Body } from "./body.ts";
 import { type CachedAnswer, canonicalKey, entryBytesMax, type ResponseCache } from "./cache.ts";
@@ -29,6 +30,8 @@ export interface GatewayCall {
   body: Body;
   route: Route;
   content: ContentMode;
+  /** What the call may use. */
+  allowance: Allowance;
   /** How long the answer may serve the same question again; `undefined`: not at all. */
   cacheTtlMs: number | undefined;
   /** The caller's; aborts with an {@link UpstreamError} where the service itself ends the call. */
@@ -142,7 +145,11 @@ export function createGateway({
   /** Ends the entry of a call that failed, and says it as the caller shall hear it. */
   const fail = (entry: Entry, error: unknown, { signal }: GatewayCall) => {
     if (hasLeft(signal)) entry.close({ status: "cancelled", statusCode: 499 });
-    else entry.close({ status: "error", statusCode: error instanceof AppError ? error.status : 500, error });
+    else {
+      const refusal = error instanceof LimitError ? (error.refusal as Refusal | undefined) : undefined;
+      const statusCode = error instanceof AppError ? error.status : 500;
+      entry.close({ status: "error", statusCode, error, refusal });
+    }
   };
 
   const noModel = async (asked: readonly Target[], last: UpstreamError, signal: AbortSignal) => {
@@ -156,8 +163,10 @@ export function createGateway({
 
   /** One try at one target; tells the records and the chooser how it went. */
   const tryOnce = async (target: Target, call: Call, it: GatewayCall, entry: Entry) => {
-    const { body, signal, content } = it;
-    const attempt = entry.attempt(target, body.text.length);
+    const { signal, content, allowance } = it;
+    const permit: Permit = await allowance.attempt(target, it.body);
+    const { body } = permit;
+    const attempt = entry.attempt(target, body.text.length, permit.worst);
     // What is not kept is not collected either: it would be held for as long as the call takes.
     const options = content === "none" ? { contentMax: 0 } : {};
     const reader = dialectOf(target.provider).reader(body.operation, options);
@@ -171,10 +180,12 @@ export function createGateway({
       return { begun, attempt, statusCode: statusCode ?? 200 };
     } catch (error) {
       const left = hasLeft(signal);
+      const began = left || mayHaveBegun(error, statusCode);
+      if (!began) permit.cancel();
       attempt.end({
         status: left ? "cancelled" : "error",
         statusCode,
-        began: left || mayHaveBegun(error, statusCode),
+        began,
         complete: false,
         state: reader.state,
         ...(left ? {} : { error }),
@@ -185,7 +196,7 @@ export function createGateway({
 
   /** Asks the targets one after the other until one begins to answer. */
   const begin = async (it: GatewayCall, call: Call, entry: Entry) => {
-    const { route, signal } = it;
+    const { route, signal, allowance } = it;
     let last: unknown;
     const choice = chooser.choose(route);
     for (let admitted = choice.next(); admitted; admitted = choice.next()) {
@@ -195,6 +206,12 @@ export function createGateway({
           const begun = await tryOnce(target, call, it, entry);
           return { ...begun, target, admitted };
         } catch (error) {
+          if (error instanceof LimitError) {
+            // What went wrong before says more than that there is no room for more.
+            last ??= error;
+            admitted.failed(undefined);
+            break;
+          }
           last = error;
           admitted.failed(hasLeft(signal) ? undefined : error);
           signal.throwIfAborted();
@@ -204,7 +221,7 @@ export function createGateway({
         }
       }
       admitted.release();
-      if (isCallers(last)) throw last;
+      if (isCallers(last) && !allowance.isTargets(last)) throw last;
     }
     const error = last ?? choice.refusal();
     if (!(error instanceof UpstreamError) || error.reason !== "model_not_found") throw error;
@@ -236,9 +253,23 @@ export function createGateway({
 
   return {
     async call(it) {
-      const { body, facts, route, signal, content, cacheTtlMs, renderError, ended } = it;
+      const { body, facts, route, signal, content, cacheTtlMs, allowance, renderError, ended } = it;
       const kept = questionOf(it);
-      const entry = openEntry({ recorder, facts, question: kept.question, now });
+      const entry = openEntry({
+        recorder,
+        facts,
+        question: kept.question,
+        charges: () => allowance.charges,
+        closed: (record) => allowance.settle(record),
+        now,
+      });
+      try {
+        await allowance.admit();
+      } catch (error) {
+        fail(entry, error, it);
+        ended();
+        throw error;
+      }
       const key = cacheTtlMs === undefined ? undefined : keyOf(it);
       const hit = key === undefined ? undefined : await cache.get(key);
       if (hit) {

@@ -6,9 +6,12 @@ import type {
   CallContent,
   CallRecord,
   CallStatus,
+  Charge,
   Recorder,
+  Refusal,
 } from "../metering/record.ts";
 import { storableText } from "../metering/storable.ts";
+import type { WorstCase } from "./allowance.ts";
 import { billOf, type Ending } from "./bill.ts";
 import type { Target } from "./target.ts";
 import { totalOf } from "./total.ts";
@@ -53,6 +56,8 @@ export interface CallEnd {
   /** What the caller was answered; 499 for one who left. */
   statusCode: number;
   error?: unknown;
+  /** The limit that did not let it in. */
+  refusal?: Refusal | undefined;
   cacheHit?: boolean;
   /** Who answered, where there was no attempt: from the cache. */
   model?: string;
@@ -62,10 +67,10 @@ export interface CallEnd {
 /** A call's place in the records, from its first attempt to its end. */
 export interface Entry {
   /**
-   * Writes down that `target` is about to be asked.
+   * Writes down that `target` is about to be asked; `worst` is what it is taken to have used should nothing more be heard.
    * @throws {FailError} it cannot be written down: the call must not be made.
    */
-  attempt(target: Target, questionBytes: number): OpenAttempt;
+  attempt(target: Target, questionBytes: number, worst?: WorstCase): OpenAttempt;
   /** Writes down the end of the call; only the first time counts. */
   close(end: CallEnd, content?: CallContent): void;
 }
@@ -80,16 +85,23 @@ export const errorCodeOf = (error: unknown): string | null => {
   return error instanceof AppError ? error.key : "internal";
 };
 
-/** Opens the entry of a call. `question` is its content, as far as that is kept; `now` is in milliseconds. */
+/**
+ * Opens the entry of a call. `question` is its content, as far as that is kept; `charges` are the budgets that it counts
+ * towards; `now` is in milliseconds. `closed` is told what was written down in the end.
+ */
 export function openEntry({
   recorder,
   facts,
   question,
+  charges,
+  closed: tell,
   now,
 }: {
   recorder: Recorder;
   facts: CallFacts;
   question: string | undefined;
+  charges: () => readonly Charge[];
+  closed: (record: CallRecord) => void;
   now: () => number;
 }): Entry {
   const startedAt = now();
@@ -101,6 +113,7 @@ export function openEntry({
 
   const record = (end: CallEnd, tried: readonly AttemptRecord[]): CallRecord => {
     const last = tried.at(-1);
+    const counted = charges();
     return {
       id: facts.id,
       created_at: createdAt.toISOString(),
@@ -125,11 +138,13 @@ export function openEntry({
       ...totalOf(tried),
       ip_prefix: facts.ipPrefix,
       attempts: tried,
+      ...(tried.length > 0 && counted.length > 0 && { charges: counted }),
+      ...(end.refusal && { refusal: end.refusal }),
     };
   };
 
   return {
-    attempt(target, questionBytes) {
+    attempt(target, questionBytes, worst) {
       const begunAt = now();
       let pieceMs: number | null = null;
       usedModel = target.name;
@@ -151,6 +166,7 @@ export function openEntry({
         began: true,
         complete: false,
         state: undefined,
+        worst,
       });
       const asked = attempts.length === 0 ? question : undefined;
       recorder.open(record({ status: "interrupted", statusCode: 500 }, [...attempts, standing]), asked);
@@ -167,11 +183,13 @@ export function openEntry({
     close(end, content) {
       if (closed) return;
       closed = true;
-      recorder.close(record(end, attempts), {
-        // Without an attempt the question is in no journal yet.
-        ...(attempts.length === 0 && question !== undefined && { question }),
+      const final = record(end, attempts);
+      recorder.close(final, {
+        // Without an attempt the question is in no journal yet; of a refused call it is not kept.
+        ...(attempts.length === 0 && !end.refusal && question !== undefined && { question }),
         ...content,
       });
+      tell(final);
     },
   };
 }

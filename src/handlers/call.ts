@@ -10,8 +10,15 @@ interface Needs {
 /** The headers of every answer of a model: which app, and which model at which provider. */
 const headersOf = (
   key: KeyPrincipal,
-  answer: { contentType: string; model: string; provider: string; cache: string | undefined },
+  answer: {
+    contentType: string;
+    model: string;
+    provider: string;
+    cache: string | undefined;
+    headers: Record<string, string>;
+  },
 ) => ({
+  ...answer.headers,
   "content-type": answer.contentType,
   "x-llmops-app": key.appId,
   "x-llmops-model": encodeURIComponent(answer.model),

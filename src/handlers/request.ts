@@ -14,7 +14,11 @@ export type WireRequest = Omit<RequestRow, "created_at"> & { created_at: string 
 
 /** A call with everything that is kept of it; question and answer are JSON values, `null` where nothing is kept. */
 export type WireRequestDetail = WireRequest &
-  Pick<RequestDetail, "attempts"> & { question: unknown; answer: unknown; truncated: boolean };
+  Pick<RequestDetail, "attempts" | "charges" | "refusal"> & {
+    question: unknown;
+    answer: unknown;
+    truncated: boolean;
+  };
 
 /** What a caller may look for, as the query has it. */
 export interface RequestFilterQuery {

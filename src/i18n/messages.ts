@@ -55,6 +55,18 @@ const zh = {
   "validate.required": "必填",
   "validate.unknown": "未知字段",
   "validate.decimal": "必须是非负小数,小数点前后各不超过 12 位",
+  "lease.not_found": "这个进程没有占用任何预算",
+  "lease.alive": "这个进程仍在运行,它占用的预算不能注销",
+  "lease.too_much": "超过了它在预算 {budget} 中占用的 {amount}",
+  "limit.requests": "{scope} 的请求数超过限制:每 {seconds} 秒最多 {bound} 次,已用 {used} 次",
+  "limit.tokens":
+    "{scope} 的 token 数超过限制:每 {seconds} 秒最多 {bound} 个,已用 {used} 个,进行中的调用占用 {held} 个,本次最多需要 {asked} 个",
+  "limit.concurrency": "{scope} 的并发调用数超过限制:最多同时 {bound} 个",
+  "limit.budget_exceeded":
+    "预算 {budget} 不足:限额 {bound} {currency},已用 {used},进行中的调用占用 {held},本次最多需要 {asked};重置时间:{resets}",
+  "limit.model_unpriced": "模型 {model} 没有价格,而预算 {budget} 是硬性的:请先为它设置价格",
+  "limit.currency_mismatch": "模型 {model} 以 {from} 计价,而预算 {budget} 以 {to} 计:请先用 /rate 设置汇率",
+  "limit.unavailable": "数据库暂时无法访问,无法检查限额,请稍后重试",
   "provider.created": "模型服务 {name} 已经成功创建",
   "provider.updated": "模型服务 {name} 已经成功修改",
   "provider.deleted": "模型服务已经成功删除",
@@ -238,6 +250,20 @@ const en: Record<MessageKey, string> = {
   "validate.unknown": "is not a known field",
   "validate.decimal":
     "must be a decimal that is not negative, with at most 12 digits on either side of the point",
+  "lease.not_found": "this process holds nothing of any budget",
+  "lease.alive": "this process is alive, and what it holds cannot be written off",
+  "lease.too_much": "is more than the {amount} that it holds of budget {budget}",
+  "limit.requests":
+    "the {scope} has reached its limit of {bound} requests in {seconds} seconds ({used} used)",
+  "limit.tokens":
+    "the {scope} would exceed its limit of {bound} tokens in {seconds} seconds: {used} used, {held} held for calls under way, and this call may need {asked}",
+  "limit.concurrency": "the {scope} has reached its limit of {bound} calls at once",
+  "limit.budget_exceeded":
+    "budget {budget}: {used} of {bound} {currency} used, {held} held for calls under way, and this call may cost up to {asked}; it resets: {resets}",
+  "limit.model_unpriced": "model {model} has no price, and budget {budget} is a hard one: set a price first",
+  "limit.currency_mismatch":
+    "model {model} is priced in {from}, and budget {budget} is in {to}: set a rate with /rate first",
+  "limit.unavailable": "the database is away, so that limits cannot be checked; try again shortly",
   "provider.created": "The provider {name} has been created",
   "provider.updated": "The provider {name} has been updated",
   "provider.deleted": "The provider has been deleted",

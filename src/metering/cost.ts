@@ -1,6 +1,6 @@
 import type { Price } from "../gateway/target.ts";
 import type { TokenUsage } from "../providers/usage.ts";
-import { formatDecimal, parseDecimal, rescale } from "./money.ts";
+import { formatDecimal, parseDecimal, rescale, unitsAt } from "./money.ts";
 
 /** A price's amounts as whole numbers of the same unit: ten to the power of minus `scale`, per token. */
 interface Units {
@@ -80,4 +80,55 @@ export function costOf(
     BigInt(usage.completionTokens - usage.reasoningTokens) * completion +
     BigInt(usage.reasoningTokens) * reasoning;
   return { cost: formatDecimal({ units, scale }), currency: price.currency, price };
+}
+
+/** The most that a token of a question and of an answer can cost, of `promptTokens` or fewer, in 10^-18 of `currency`. */
+export interface Dearest {
+  prompt: bigint;
+  completion: bigint;
+  currency: string;
+}
+
+/** `Math.max` takes no whole numbers of this kind. */
+function highest(...amounts: readonly bigint[]): bigint {
+  let most = 0n;
+  for (const each of amounts) if (each > most) most = each;
+  return most;
+}
+
+const dearestPrices = new WeakMap<Price, Dearest>();
+
+function dearestOf(price: Price): Dearest {
+  let known = dearestPrices.get(price);
+  if (!known) {
+    const { prompt, cached, cacheWrite, cacheWriteLong, completion, reasoning, scale } = unitsOf(price);
+    known = {
+      prompt: unitsAt(highest(prompt, cached, cacheWrite, cacheWriteLong), scale),
+      completion: unitsAt(highest(completion, reasoning), scale),
+      currency: price.currency,
+    };
+    dearestPrices.set(price, known);
+  }
+  return known;
+}
+
+/** The dearest that tokens can be at `at`, whichever kind they turn out to be; `undefined` where no price holds. */
+export function dearestAt(prices: readonly Price[], at: Date, promptTokens: number): Dearest | undefined {
+  const base = priceAt(prices, at, 0);
+  if (!base) return undefined;
+  let dearest = dearestOf(base);
+  for (const price of prices) {
+    const isTier =
+      price !== base &&
+      price.validFrom.getTime() === base.validFrom.getTime() &&
+      price.abovePromptTokens < promptTokens;
+    if (!isTier) continue;
+    const tier = dearestOf(price);
+    dearest = {
+      prompt: highest(dearest.prompt, tier.prompt),
+      completion: highest(dearest.completion, tier.completion),
+      currency: base.currency,
+    };
+  }
+  return dearest;
 }

@@ -1,5 +1,6 @@
 import type { Sql } from "../database/pool.ts";
 import type { Uuid } from "../id.ts";
+import { insertLedgerMany } from "../sql/ledger.ts";
 import {
   insertFreshRequestContentMany,
   insertFreshRequestMany,
@@ -7,6 +8,7 @@ import {
   insertRequestMany,
 } from "../sql/request.ts";
 import { insertUsageLatencyMany, insertUsageMany } from "../sql/usage-rollup.ts";
+import { ledgerOf } from "./ledger.ts";
 import type { CallRecord } from "./record.ts";
 import { rollUp } from "./rollup.ts";
 
@@ -29,7 +31,7 @@ export const sizeOf = ({ question, answer }: Closed): number =>
 const hasContent = ({ question, answer }: Closed): boolean => question !== undefined || answer !== undefined;
 
 /** Writes a batch of calls none of which is in the database. @throws `23505` where one is. */
-const writeFresh = (sql: Sql, batch: readonly Closed[]): Promise<unknown> =>
+const writeFresh = (sql: Sql, batch: readonly Closed[], holderId: Uuid): Promise<unknown> =>
   sql.begin(async (tx) => {
     await insertFreshRequestMany(
       tx,
@@ -37,12 +39,21 @@ const writeFresh = (sql: Sql, batch: readonly Closed[]): Promise<unknown> =>
     );
     const content = batch.filter(hasContent).map(({ record: { app_id }, ...item }) => ({ ...item, app_id }));
     if (content.length > 0) await insertFreshRequestContentMany(tx, content);
-    await writeSums(tx, batch);
+    await writeSums(tx, batch, holderId);
   });
 
-const writeSums = async (tx: Parameters<typeof insertUsageMany>[0], items: readonly Closed[]) => {
+/** What calls add to the sums, and what they cost their budgets. */
+const writeSums = async (
+  tx: Parameters<typeof insertUsageMany>[0],
+  items: readonly Closed[],
+  holderId: Uuid,
+): Promise<void> => {
   const { usage, latency } = rollUp(items.map(({ record }) => record));
   await Promise.all([insertUsageMany(tx, usage), insertUsageLatencyMany(tx, latency)]);
+  const now = new Date().toISOString();
+  const booked = items.flatMap(({ record }) => ledgerOf(record, now));
+  // Last, since others wait for the locks.
+  if (booked.length > 0) await insertLedgerMany(tx, booked, holderId);
 };
 
 /** The content of a call as a row. */
@@ -50,7 +61,7 @@ const contentRow = ({ id, record: { app_id }, question, answer, truncated }: Clo
   `{"id":"${id}","app_id":"${app_id}","question":${question ?? "null"},"answer":${answer ?? "null"},"truncated":${truncated}}`;
 
 /** Writes what of a batch is not in the database yet. */
-const writeRest = (sql: Sql, batch: readonly Closed[]): Promise<unknown> =>
+const writeRest = (sql: Sql, batch: readonly Closed[], holderId: Uuid): Promise<unknown> =>
   sql.begin(async (tx) => {
     const fresh = new Set(await insertRequestMany(tx, JSON.stringify(batch.map(({ record }) => record))));
     // Each once, though it may stand in the batch twice.
@@ -58,7 +69,7 @@ const writeRest = (sql: Sql, batch: readonly Closed[]): Promise<unknown> =>
     if (items.length === 0) return;
     const content = items.filter(hasContent).map(contentRow);
     if (content.length > 0) await insertRequestContentMany(tx, `[${content.join(",")}]`);
-    await writeSums(tx, items);
+    await writeSums(tx, items, holderId);
   });
 
 const sqlState = (error: unknown): string =>
@@ -67,16 +78,17 @@ const sqlState = (error: unknown): string =>
 const uniqueViolation = "23505";
 
 /**
- * Writes a batch to the database, in one transaction: the calls, their content, and the sums. A call that is there already is
- * left alone, and counted in no sum again.
+ * Writes a batch to the database, in one transaction: the calls, their content, the sums, and what they cost their budgets,
+ * which is taken from what the process `holderId` has on lease. A call that is there already is left alone, and counted in
+ * no sum again.
  */
-export async function writeBatch(sql: Sql, batch: readonly Closed[]): Promise<void> {
+export async function writeBatch(sql: Sql, batch: readonly Closed[], holderId: Uuid): Promise<void> {
   try {
-    await writeFresh(sql, batch);
+    await writeFresh(sql, batch, holderId);
   } catch (error) {
     // Rare: only what was written once and not heard of comes again.
     if (sqlState(error) !== uniqueViolation) throw error;
-    await writeRest(sql, batch);
+    await writeRest(sql, batch, holderId);
   }
 }
 
@@ -90,16 +102,17 @@ const isRefusal = (error: unknown): boolean => /^(?:22|23)\w{3}$/.test(sqlState(
 export async function writeOrReject(
   sql: Sql,
   batch: readonly Closed[],
+  holderId: Uuid,
   reject: (item: Closed, error: unknown) => void,
 ): Promise<void> {
   try {
-    await writeBatch(sql, batch);
+    await writeBatch(sql, batch, holderId);
   } catch (error) {
     if (!isRefusal(error)) throw error;
     const [only] = batch;
     if (batch.length === 1 && only) return reject(only, error);
     const half = Math.ceil(batch.length / 2);
-    await writeOrReject(sql, batch.slice(0, half), reject);
-    await writeOrReject(sql, batch.slice(half), reject);
+    await writeOrReject(sql, batch.slice(0, half), holderId, reject);
+    await writeOrReject(sql, batch.slice(half), holderId, reject);
   }
 }

@@ -48,7 +48,13 @@ interface Segment {
 
 /** The journal of one process: lines that survive its end, until what they say is in the database. */
 export interface Journal extends Disposable {
+  /** Also names what its process has on lease. */
+  readonly id: Uuid;
   readonly folder: string;
+  /** Whether everything that it mentions is in the database. */
+  readonly settled: boolean;
+  /** Keeps the folder, though nothing is in it: something has to be done by whoever brings it in. */
+  keep(): void;
   /** Appends a line about a call; it is in the file when this returns. @throws what the system says. */
   append(id: Uuid, line: string): void;
   /** These calls are in the database: a file that mentions no others is deleted. */
@@ -90,6 +96,7 @@ export function openJournal({
   let current: Segment | undefined;
   let count = 0;
   let syncing = false;
+  let kept = false;
 
   const close = (segment: Segment) => {
     if (segment.fd === undefined) return;
@@ -128,7 +135,14 @@ export function openJournal({
   }, syncMs);
 
   return {
+    id,
     folder,
+    get settled() {
+      return mentions.size === 0;
+    },
+    keep() {
+      kept = true;
+    },
     append(id, line) {
       const bytes = Buffer.from(`${line}\n`);
       const segment = segmentFor(bytes.length);
@@ -168,7 +182,7 @@ export function openJournal({
       if (current) close(current);
       for (const segment of segments) dropIfDone(segment);
       lock.release();
-      const clean = segments.size === 0 && !existsSync(join(folder, rejectedName));
+      const clean = segments.size === 0 && !kept && !existsSync(join(folder, rejectedName));
       if (clean) rmSync(folder, { recursive: true, force: true });
     },
   };

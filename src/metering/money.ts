@@ -38,3 +38,29 @@ export function sum(amounts: readonly string[]): string {
   const units = parsed.reduce((total, each) => total + rescale(each, scale).units, 0n);
   return formatDecimal({ units, scale });
 }
+
+/** Digits after the point of the amounts that are reserved and booked, as the tables have them. */
+const unitScale = 18;
+
+/** An amount as a whole number of 10^-18; what is finer is rounded up. */
+export function toUnits(text: string): bigint {
+  const { units, scale } = parseDecimal(text);
+  return unitsAt(units, scale);
+}
+
+/** `units` divided by ten to the power of `scale`, as a whole number of 10^-18; what is finer is rounded up. */
+export function unitsAt(units: bigint, scale: number): bigint {
+  if (scale <= unitScale) return units * power(unitScale - scale);
+  const divisor = power(scale - unitScale);
+  const whole = units / divisor;
+  return units > whole * divisor ? whole + 1n : whole;
+}
+
+/** An amount in units as a decimal. */
+export const fromUnits = (units: bigint): string => formatDecimal({ units, scale: unitScale });
+
+/** The product of two decimals in units, rounded up. */
+export function multiply(a: string, b: string): bigint {
+  const [x, y] = [parseDecimal(a), parseDecimal(b)];
+  return unitsAt(x.units * y.units, x.scale + y.scale);
+}

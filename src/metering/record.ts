@@ -87,6 +87,45 @@ export interface CallRecord extends Metered {
   /** Network of the caller, such as `192.0.2.0/24`. */
   ip_prefix: string;
   attempts: readonly AttemptRecord[];
+  /** The budgets that it counts towards; absent without any. */
+  charges?: readonly Charge[];
+  /** The limit that refused it; absent where none did. */
+  refusal?: Refusal;
+}
+
+/** A budget that a call counts towards, in the period in which it was let in. Amounts are exact decimals in `currency`. */
+export interface Charge {
+  budget_id: Uuid;
+  /** Empty where the budget is the same for all users. */
+  end_user: string;
+  starts_at: string;
+  currency: string;
+  /** What was reserved: it can cost no more, or has broken its bounds. `null` where nothing was. */
+  bound: string | null;
+  /** What one unit of other currencies is worth in `currency`, where they were needed. */
+  rates?: Readonly<Record<string, string>>;
+}
+
+/** Why a call was refused, as things stood at that moment; amounts are whole numbers or exact decimals. */
+export interface Refusal {
+  limit: "requests" | "tokens" | "concurrency" | "budget";
+  scope: "key" | "app" | "account" | "user" | "model";
+  /** Whose limit it is: an id, or a name. */
+  subject: string;
+  budget_id?: Uuid;
+  budget?: string;
+  currency?: string;
+  /** Length of the window; absent for what has none. */
+  window_seconds?: number;
+  bound: string;
+  used: string;
+  /** By all processes, for calls under way and to come. */
+  held: string;
+  asked: string;
+  /** What would have been let in. */
+  allowed: string;
+  /** When there is room again, as far as that is known. */
+  resets_at: string | null;
 }
 
 /** What was asked and answered, each a JSON text without line ends. */

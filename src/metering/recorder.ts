@@ -25,16 +25,21 @@ export interface FlushingRecorder extends Recorder, AsyncDisposable {
   flushed(): Promise<void>;
 }
 
-/** Creates the recorder of a process over its journal, which it disposes of with itself. */
+/**
+ * Creates the recorder of a process over its journal, which it disposes of with itself; `release` is done in between, when
+ * nothing more will be written.
+ */
 export function createRecorder({
   sql,
   journal,
   log,
+  release = async () => {},
   waitingBytesMax = waitingMax,
 }: {
   sql: Sql;
   journal: Journal;
   log: Log;
+  release?: () => Promise<void>;
   waitingBytesMax?: number;
 }): FlushingRecorder {
   /** Questions of calls in flight, until they end. */
@@ -54,7 +59,7 @@ export function createRecorder({
   };
 
   const write = async (batch: readonly Closed[]) => {
-    await writeOrReject(sql, batch, reject);
+    await writeOrReject(sql, batch, journal.id, reject);
     if (away) log.info("records are written to the database again");
     away = false;
     journal.commit(batch.map(({ id }) => id));
@@ -159,6 +164,7 @@ export function createRecorder({
       await Promise.race([run(), limit]);
       clearTimeout(late);
       clearTimeout(timer);
+      await release();
       journal[Symbol.dispose]();
     },
   };

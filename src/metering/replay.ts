@@ -2,11 +2,12 @@ import { appendFileSync, existsSync, readdirSync, renameSync, rmSync } from "nod
 import { join } from "node:path";
 import type { Sql } from "../database/pool.ts";
 import { tryExclusive } from "../file-lock.ts";
-import { isId } from "../id.ts";
+import { isId, type Uuid } from "../id.ts";
 import type { Log } from "../log.ts";
 import { type Closed, writeOrReject } from "./flush.ts";
 import { lockName, rejectedName, segmentsIn } from "./journal.ts";
 import { closeLine, createJournalReader } from "./lines.ts";
+import { releaseLease } from "./release.ts";
 
 /** Records of one transaction. */
 const batchMax = 500;
@@ -34,7 +35,9 @@ export async function replayJournals({
     const lock = tryExclusive(join(folder, lockName));
     if (!lock) continue;
     try {
-      count += await replay({ sql, folder, log });
+      count += await replay({ sql, folder, holderId: name, log });
+      // What it spent is booked: the rest of what it held is free.
+      await releaseLease(sql, name);
     } finally {
       lock.release();
     }
@@ -45,7 +48,17 @@ export async function replayJournals({
   return count;
 }
 
-async function replay({ sql, folder, log }: { sql: Sql; folder: string; log: Log }): Promise<number> {
+async function replay({
+  sql,
+  folder,
+  holderId,
+  log,
+}: {
+  sql: Sql;
+  folder: string;
+  holderId: Uuid;
+  log: Log;
+}): Promise<number> {
   const reader = createJournalReader();
   let count = 0;
   const reject = (item: Closed, error: unknown) => {
@@ -54,7 +67,7 @@ async function replay({ sql, folder, log }: { sql: Sql; folder: string; log: Log
   };
   const write = async (items: readonly Closed[]) => {
     for (let at = 0; at < items.length; at += batchMax) {
-      await writeOrReject(sql, items.slice(at, at + batchMax), reject);
+      await writeOrReject(sql, items.slice(at, at + batchMax), holderId, reject);
     }
     count += items.length;
   };

@@ -30,7 +30,11 @@ const cutsOf = ({ key_id, model, model_used, provider, end_user }: CallRecord) =
 };
 
 /** The call's costs by currency: its own, and those of attempts in another. */
-function costsOf({ attempts, currency, cost }: CallRecord): Map<string, string[]> {
+export function costsOf({
+  attempts,
+  currency,
+  cost,
+}: Pick<CallRecord, "attempts" | "currency" | "cost">): Map<string, string[]> {
   const costs = new Map<string, string[]>([[currency ?? "", cost === null ? [] : [cost]]]);
   for (const attempt of attempts) {
     if (attempt.currency === null || attempt.currency === currency || attempt.cost === null) continue;

@@ -66,6 +66,12 @@ const Config = strict(
         description: "what is kept of questions and answers; full without it",
       }),
     ),
+    fit_budget: optional(
+      Type.Boolean({
+        description:
+          "answers are made shorter where a budget has too little left for the longest, and not refused",
+      }),
+    ),
     cache: optional(
       strict(
         { ttl_seconds: Type.Integer({ minimum: 1, maximum: 86_400 }) },

@@ -70,9 +70,12 @@ const contract = (doc: Doc) => ({
           [401, "no key, or not a good one"],
           [404, "no such model, or not this key's to call"],
           [413, "the body is too large"],
-          [429, "the provider is rate limiting"],
+          [429, "a limit or a budget does not let it in, or the provider is rate limiting"],
           [502, "the provider failed"],
-          [503, "the provider is left alone for a moment, or the service is stopping"],
+          [
+            503,
+            "the provider is left alone for a moment, limits cannot be checked, or the service is stopping",
+          ],
           [504, "the provider took too long"],
         ].map(([status, description]) => [
           status,

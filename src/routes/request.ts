@@ -129,6 +129,34 @@ const Detail = Type.Object({
       cache_write_long_tokens: optional(count),
     }),
   ),
+  charges: orNull(
+    Type.Array(
+      Type.Object({
+        budget_id: uuid(),
+        end_user: Type.String({ description: "empty where the budget is the same for all users" }),
+        starts_at: time({ description: "the budget's period" }),
+        currency: Type.String(),
+        bound: orNull(Type.String({ description: "what was reserved; null where nothing was" })),
+      }),
+      { description: "the budgets that it counts towards; null without any" },
+    ),
+  ),
+  refusal: orNull(
+    Type.Object(
+      {
+        limit: oneOf(["requests", "tokens", "concurrency", "budget"]),
+        scope: oneOf(["key", "app", "account", "user", "model"]),
+        subject: Type.String({ description: "whose limit it is" }),
+        bound: Type.String({ description: "the limit" }),
+        used: Type.String(),
+        held: Type.String({ description: "by calls under way" }),
+        asked: Type.String({ description: "what the call might have needed" }),
+        allowed: Type.String({ description: "what would have been let in" }),
+        resets_at: orNull(time()),
+      },
+      { additionalProperties: true, description: "the limit that did not let it in, as things stood then" },
+    ),
+  ),
   question: Type.Unknown({
     description: "the body as it was asked; null where it is not kept, or no longer",
   }),
@@ -172,6 +200,8 @@ const GetRequestContract = {
       data: {
         ...example,
         attempts: [],
+        charges: null,
+        refusal: null,
         question: { model: "app" },
         answer: { choices: [] },
         truncated: false,

@@ -6,6 +6,7 @@ import type { Gateway, GatewayAnswer } from "../gateway/call.ts";
 import { editJson, memberText, raw } from "../gateway/json-edit.ts";
 import type { Route } from "../gateway/target.ts";
 import { isUuid, type Uuid } from "../id.ts";
+import type { Caller, Limiter } from "../limits/limiter.ts";
 import { storableText } from "../metering/storable.ts";
 import type { Operation } from "../providers/dialect.ts";
 import { isObject, type Json } from "../providers/json.ts";
@@ -76,6 +77,15 @@ const messagesParameters: Readonly<Record<string, string>> = {
   stop: "stop_sequences",
 };
 
+/** Whose limits a call is under. */
+const limitedBy = ({ keyId, appId, accountId, app }: KeyPrincipal, endUser: string | null): Caller => ({
+  keyId,
+  appId,
+  accountId,
+  endUser,
+  fit: app.config.fit_budget === true,
+});
+
 /** What the app's config adds to a call: its parameters where the caller gives none, and its system prompt first. */
 function withConfig(text: string, parsed: Json, operation: Operation, config: AppConfig): string {
   const set: Record<string, unknown> = {};
@@ -103,10 +113,12 @@ function withConfig(text: string, parsed: Json, operation: Operation, config: Ap
 export function createCallService({
   registry,
   gateway,
+  limiter,
   defaults,
 }: {
   registry: Registry;
   gateway: Gateway;
+  limiter: Limiter;
   defaults: readonly string[];
 }) {
   const resolve = async (model: string): Promise<Route> => {
@@ -143,12 +155,23 @@ export function createCallService({
     /** What the key may name as `model`, in the order in which people look for it. */
     models: modelsOf,
 
+    /** How much is left to a key, as headers. */
+    headers: (key: KeyPrincipal): Promise<Record<string, string>> => limiter.headers(limitedBy(key, null)),
+
     /**
      * Makes a call for an app key.
      * @throws {ValidateError} not a request that makes sense, or a locked parameter. @throws {NotFoundError} a model that
      * does not exist, or is not this key's to call. @throws {UpstreamError} see {@link Gateway}.
      */
-    async call({ id, key, operation, text, ip, session, ...rest }: IncomingCall): Promise<GatewayAnswer> {
+    async call({
+      id,
+      key,
+      operation,
+      text,
+      ip,
+      session,
+      ...rest
+    }: IncomingCall): Promise<GatewayAnswer & { headers: Record<string, string> }> {
       const parsed = parse(text, operation);
       const model = parsed.model as string;
       const { config, version } = key.app;
@@ -171,10 +194,13 @@ export function createCallService({
         stream: parsed.stream === true,
         includeUsage: options.include_usage === true,
       };
-      return gateway.call({
+      const endUser = label(operation === "messages" ? metadata.user_id : parsed.user);
+      const allowance = limiter.open(limitedBy(key, endUser));
+      const answer = await gateway.call({
         ...rest,
         body,
         route,
+        allowance,
         content: config.content ?? "full",
         cacheTtlMs: config.cache && config.cache.ttl_seconds * 1000,
         facts: {
@@ -184,13 +210,14 @@ export function createCallService({
           appVersion: version,
           keyId: key.keyId,
           accountId: key.accountId,
-          endUser: label(operation === "messages" ? metadata.user_id : parsed.user),
+          endUser,
           session: label(session ?? metadata.session_id),
           model,
           stream: body.stream,
           ipPrefix: networkOf(ip),
         },
       });
+      return { ...answer, headers: allowance.headers() };
     },
   };
 }

@@ -6,6 +6,7 @@ import type { Body } from "../gateway/body.ts";
 import type { Gateway } from "../gateway/call.ts";
 import type { Route } from "../gateway/target.ts";
 import { nilUuid, type Uuid } from "../id.ts";
+import type { Limiter } from "../limits/limiter.ts";
 import { type ChatAnswer, type Piece, toAnswer, toPiece } from "../providers/chat-answer.ts";
 import { echoModel } from "../providers/echo.ts";
 import type { Registry } from "./registry.ts";
@@ -51,6 +52,7 @@ export type CompletionService = ReturnType<typeof createCompletionService>;
 export interface CompletionOptions {
   gateway: Gateway;
   registry: Registry;
+  limiter: Limiter;
   /** What a caller may name beside `echo`; asked in this order where the caller names none. */
   models: readonly string[];
   /** Asked where the caller names none; `undefined` is the configured list. */
@@ -58,7 +60,13 @@ export interface CompletionOptions {
 }
 
 /** Creates the service: the `openai` SDK in front of our own gateway, so that its calls are like any other's. */
-export function createCompletionService({ gateway, registry, models, defaultModel }: CompletionOptions) {
+export function createCompletionService({
+  gateway,
+  registry,
+  limiter,
+  models,
+  defaultModel,
+}: CompletionOptions) {
   const routeOf = async (named: readonly string[]): Promise<Route> => {
     const routes = await Promise.all(named.map((model) => registry.resolve(model)));
     const targets = routes.flatMap((route) => route?.targets ?? []);
@@ -90,6 +98,13 @@ export function createCompletionService({ gateway, registry, models, defaultMode
         const answer = await gateway.call({
           body,
           route: await routeOf(named),
+          allowance: limiter.open({
+            keyId: null,
+            appId: null,
+            accountId: asker.accountId,
+            endUser: null,
+            fit: false,
+          }),
           content: "full",
           cacheTtlMs: undefined,
           signal: asker.signal,

@@ -1,10 +1,14 @@
 import type { Sql } from "../database/pool.ts";
 import type { Target } from "../gateway/target.ts";
 import { totalOf } from "../gateway/total.ts";
+import { createRules } from "../limits/rules.ts";
 import { costOf } from "../metering/cost.ts";
+import { correctionOf } from "../metering/ledger.ts";
 import { sum } from "../metering/money.ts";
 import type { AttemptRecord, CallRecord } from "../metering/record.ts";
 import { rollUp } from "../metering/rollup.ts";
+import { insertLedgerMany, listBookedSum } from "../sql/ledger.ts";
+import { listAllRate } from "../sql/rate.ts";
 import { listPricedRequest, updateRequestCostMany } from "../sql/reprice.ts";
 import { insertUsageMany } from "../sql/usage-rollup.ts";
 import type { Registry } from "./registry.ts";
@@ -45,7 +49,7 @@ const add = (totals: Map<string, string>, { cost, currency }: CallRecord) => {
 
 /**
  * Prices the calls of a stretch of time anew, each by the version that was valid when it came in, and moves the difference into
- * the sums. What is told of a target is its provider and its name there; one that is no longer registered keeps its cost.
+ * the sums, and into the ledger of their budgets. What is told of a target is its provider and its name there; one that is no longer registered keeps its cost.
  */
 export async function reprice(
   { sql, registry }: { sql: Sql; registry: Registry },
@@ -60,6 +64,7 @@ export async function reprice(
   for (const { targets: all } of (await registry.all()).values()) {
     for (const { target } of all) targets.set(`${target.provider.name}\n${target.upstreamName}`, target);
   }
+  const rules = createRules({ limits: [], budgets: [], rates: await listAllRate(sql) });
   const result: Repricing = { calls: 0, changed: 0, before: new Map(), after: new Map() };
   for (let after = idAt(from); ; ) {
     const last = await sql.begin(async (tx) => {
@@ -82,6 +87,11 @@ export async function reprice(
         await updateRequestCostMany(tx, fresh);
         await insertUsageMany(tx, rollUp(old, -1).usage);
         await insertUsageMany(tx, rollUp(fresh).usage);
+        const charged = fresh.filter(({ charges }) => charges);
+        const ids = charged.map(({ id }) => id);
+        const booked = ids.length > 0 ? await listBookedSum(tx, ids) : [];
+        const rows = correctionOf(booked, charged, rules.rate, new Date().toISOString());
+        if (rows.length > 0) await insertLedgerMany(tx, rows, undefined);
       }
       return records.at(-1)?.id;
     });

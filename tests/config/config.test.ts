@@ -104,6 +104,18 @@ const table: Record<
     good: ["1024", 1024],
     bad: ["0", "1023", "1073741825", "32MiB", "canary"],
   },
+  LLMOPS_RATE_WINDOW: {
+    of: ({ limits }) => limits.windowMs,
+    unset: 60_000,
+    good: ["3", 3000],
+    bad: ["canary", "0", "3601", "1.5", "-1"],
+  },
+  LLMOPS_LIMITS_WITHOUT_DATABASE: {
+    of: ({ limits }) => limits.withoutDatabase,
+    unset: "refuse",
+    good: ["allow", "allow"],
+    bad: ["canary", "ALLOW", "1"],
+  },
   LLMOPS_JOURNAL_SYNC: {
     of: ({ journalSync }) => journalSync,
     unset: "interval",

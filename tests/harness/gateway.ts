@@ -100,7 +100,7 @@ export async function startGateway({
  * Waits until the service has heard of every change so far: notifications come in the order of the commits, so that a key which
  * it knew, and whose end it has heard of, tells that of the models and prices it has heard as well.
  */
-async function heard(app: PeopledApp, appId: Uuid): Promise<void> {
+export async function heard(app: PeopledApp, appId: Uuid): Promise<void> {
   const path = `/app/${appId}/key`;
   const { id, key } = dataOf(await app.owner.call<{ id: Uuid; key: string }>("POST", path, { body: {} }));
   const open = async () =>

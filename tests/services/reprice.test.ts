@@ -2,7 +2,8 @@ import { expect, test } from "bun:test";
 import { silentLog } from "../../src/log.ts";
 import { createRegistry } from "../../src/services/registry.ts";
 import { reprice } from "../../src/services/reprice.ts";
-import { type GatewayApp, startGateway } from "../harness/gateway.ts";
+import { listLedgerFault } from "../../src/sql/ledger.ts";
+import { type GatewayApp, heard, startGateway } from "../harness/gateway.ts";
 import { dataOf } from "../harness/people.ts";
 
 /** The models as a command of the program's knows them. */
@@ -122,4 +123,41 @@ test("bills what the provider keeps for an hour at its own price, and again when
   const [after] = await it.records();
   // 100 × 4 + 10 × 5 + 20 × 8 + 1 × 20 = 630, of a million
   expect(after).toMatchObject({ currency: "USD", cost: expect.stringMatching(/^0\.000630*$/) });
+});
+
+test("books what pricing anew changed to the call's budgets, in their currency, however often it is done", async () => {
+  await using it = await startGateway();
+  const { sql } = it.app.database;
+  const budget = {
+    name: "b",
+    scope: "app",
+    subject_id: it.appId,
+    currency: "CNY",
+    amount: "1",
+    period: "forever",
+  };
+  const { id } = dataOf(await it.app.owner.call<{ id: string }>("POST", "/budget", { body: budget }));
+  dataOf(
+    await it.app.owner.call("POST", "/rate", {
+      body: { base: "USD", quote: "CNY", value: "7", valid_from: "2020-01-01T00:00:00Z" },
+    }),
+  );
+  await heard(it.app, it.appId);
+  await it.post("/v1/chat/completions", { model: "app", messages: [{ role: "user", content: "hi" }] });
+  await it.records();
+  const { items } = dataOf(
+    await it.app.owner.call<{ items: { id: string; name: string }[] }>("GET", "/model"),
+  );
+  const gpt = items.find(({ name }) => name === "gpt")?.id;
+  const from = new Date(Date.now() - 3600_000);
+  const to = new Date(Date.now() + 3600_000);
+  for (const [place, prompt] of ["10", "30"].entries()) {
+    const body = { currency: "USD", prompt, completion: "20", valid_from: `202${place + 1}-01-01T00:00:00Z` };
+    dataOf(await it.app.owner.call("POST", `/model/${gpt}/price`, { body }));
+    await reprice({ sql, registry: registryOf(it) }, { from, to, dryRun: false, progress: () => {} });
+  }
+  // 11 × 30 + 7 × 20 = 470 of a million in USD, and seven times that in CNY.
+  const { state } = dataOf(await it.app.owner.call<{ state: { used: string } }>("GET", `/budget/${id}`));
+  expect(state.used).toBe("0.00329");
+  expect(await listLedgerFault(sql as never)).toEqual([]);
 });

@@ -1,0 +1,64 @@
+import { isObject, type Json } from "../providers/json.ts";
+import type { Body } from "./body.ts";
+import { editJson } from "./json-edit.ts";
+import type { Target } from "./target.ts";
+
+/** The most that one attempt may use, in tokens. */
+export interface TokenBound {
+  /** A token is a byte of UTF-8 at least; a picture is what its model declares. */
+  input: number;
+  /** Of each answer. */
+  output: number;
+  /** Answers that are asked for at once. */
+  answers: number;
+  /** Whether the caller, or the app, has said `output`; otherwise it has to be sent. */
+  said: boolean;
+}
+
+/** Longest answer where nobody has set a limit, in tokens; it is sent to the provider where a budget relies on it. */
+const outputTokensDefault = 4096;
+/** Most tokens of a picture or a file whose model declares none: above what OpenAI, Anthropic and Qwen document for one picture. */
+const mediaTokensDefault = 16_384;
+
+const isCount = (value: unknown): value is number =>
+  typeof value === "number" && Number.isSafeInteger(value) && value > 0;
+
+/** Parts of a conversation that are no text: pictures, files, sound. */
+function mediaParts(value: unknown): number {
+  if (!Array.isArray(value)) return 0;
+  let count = 0;
+  for (const item of value) {
+    if (!isObject(item)) continue;
+    const { type, content } = item;
+    if (typeof type === "string" && /image|file|audio|video|document/.test(type)) count++;
+    count += mediaParts(content);
+  }
+  return count;
+}
+
+/** Whether a body may hold anything but text, at a glance. */
+const mediaWords = /"(?:image|input_image|image_url|file|input_file|input_audio|video|video_url|document)"/;
+
+/** The bound of an attempt at `target`. */
+export function tokenBound({ operation, text, parsed }: Body, target: Target): TokenBound {
+  const media = mediaWords.test(text) ? mediaParts(parsed.messages) : 0;
+  const input = Buffer.byteLength(text) + media * (target.imageTokensMax ?? mediaTokensDefault);
+  if (operation === "count_tokens") return { input: 0, output: 0, answers: 0, said: true };
+  if (operation === "embeddings") return { input, output: 0, answers: 0, said: true };
+  const asked = parsed.max_completion_tokens ?? parsed.max_tokens;
+  const said = isCount(asked);
+  return {
+    input,
+    output: said ? asked : (target.outputTokensMax ?? outputTokensDefault),
+    answers: isCount(parsed.n) ? parsed.n : 1,
+    said,
+  };
+}
+
+/** The body with a limit on the answer's length, where the caller put it or would. */
+export function withOutputMax(body: Body, tokens: number): Body {
+  const name = "max_completion_tokens" in body.parsed ? "max_completion_tokens" : "max_tokens";
+  const set = { [name]: tokens };
+  const parsed: Json = { ...body.parsed, ...set };
+  return { ...body, text: editJson(body.text, { set }), parsed };
+}

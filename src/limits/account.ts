@@ -1,0 +1,182 @@
+import { LimitError } from "../errors/app-error.ts";
+import type { TokenBound } from "../gateway/bound.ts";
+import type { Target } from "../gateway/target.ts";
+import { dearestAt } from "../metering/cost.ts";
+import { amountOf } from "../metering/ledger.ts";
+import { fromUnits, multiply } from "../metering/money.ts";
+import type { CallRecord, Charge } from "../metering/record.ts";
+import type { BudgetRow } from "../sql/budget.ts";
+import type { BudgetMeter, Period } from "./budget-meter.ts";
+import type { Shortage } from "./pool.ts";
+import { refuseBudget, unavailable } from "./refusal.ts";
+import type { Rules } from "./rules.ts";
+
+/** A budget that one call counts towards, in the period in which it was let in. Amounts are in 10^-18 of its currency. */
+export interface Account {
+  readonly budget: BudgetRow;
+  readonly meter: BudgetMeter;
+  readonly endUser: string;
+  readonly period: Period;
+  /** What one unit of other currencies is worth, where that was needed. */
+  rates: Record<string, string> | undefined;
+  /** Kept back for attempts that may be billed. */
+  reserved: bigint;
+}
+
+/** What a token may cost, of the question and of the answer. */
+interface TokenPrices {
+  prompt: bigint;
+  completion: bigint;
+}
+
+/** What an attempt has kept back of a budget. */
+interface Part {
+  account: Account;
+  prices: TokenPrices;
+  amount: bigint;
+}
+
+/** What an attempt has kept back of all budgets, and the longest answer that they have room for, in tokens. */
+export interface Reservation {
+  parts: readonly Part[];
+  output: number;
+}
+
+/** Shortest answer that is worth asking for where a budget has little left, in tokens. */
+const outputTokensMin = 16;
+
+/** The charge that the call's record carries. */
+export const chargeOf = ({ budget, endUser, period, rates, reserved }: Account): Charge => ({
+  budget_id: budget.id,
+  end_user: endUser,
+  starts_at: period.startsAt,
+  currency: budget.currency,
+  bound: budget.hard ? fromUnits(reserved) : null,
+  ...(rates && { rates }),
+});
+
+/** Books what a call cost, and gives back the rest of what was kept back for it. */
+export function settleAccount(account: Account, record: CallRecord): void {
+  const { meter, reserved } = account;
+  meter.pool.give(reserved - amountOf(chargeOf({ ...account, reserved: 0n }), record));
+  meter.calls--;
+}
+
+/**
+ * What tokens may cost in the budget's currency; `undefined` where a soft budget cannot know.
+ * @throws {LimitError} the target has no price, or one in a currency whose worth nobody has set.
+ */
+function pricesOf(
+  account: Account,
+  target: Target,
+  { input, rules, at }: { input: number; rules: Rules; at: Date },
+) {
+  const { budget } = account;
+  const dearest = dearestAt(target.prices, at, input);
+  if (!dearest) {
+    if (!budget.hard) return undefined;
+    throw new LimitError("model_unpriced", { params: { model: target.name, budget: budget.name } });
+  }
+  const { currency } = dearest;
+  if (currency === budget.currency) return dearest;
+  const value = account.rates?.[currency] ?? rules.rate(currency, budget.currency, at);
+  if (value !== undefined) {
+    account.rates = { ...account.rates, [currency]: value };
+    return {
+      prompt: multiply(fromUnits(dearest.prompt), value),
+      completion: multiply(fromUnits(dearest.completion), value),
+    };
+  }
+  if (!budget.hard) return undefined;
+  const params = { model: target.name, from: currency, to: budget.currency, budget: budget.name };
+  throw new LimitError("currency_mismatch", { params });
+}
+
+/** Gives back what an attempt had kept back. */
+export function cancelReservation({ parts }: Reservation): void {
+  for (const { account, amount } of parts) {
+    account.meter.pool.give(amount);
+    account.reserved -= amount;
+  }
+}
+
+const isShort = (result: bigint | Shortage): result is Shortage => typeof result !== "bigint";
+
+/**
+ * Keeps back the worst that an attempt may cost, of every hard budget or of none; with `fit`, what there is of a shorter
+ * answer. Nothing is asked of the database where this process has enough on lease.
+ * @throws {LimitError} a budget has too little left, or cannot tell.
+ */
+export async function reserve(
+  accounts: readonly Account[],
+  target: Target,
+  {
+    bound,
+    fit,
+    valid,
+    unchecked,
+    ...context
+  }: {
+    bound: TokenBound;
+    fit: boolean;
+    /** Whether what is on lease may be spent. */
+    valid: boolean;
+    /** What to do where the database is away; without it, refuse. */
+    unchecked: ((budget: BudgetRow) => void) | undefined;
+    rules: Rules;
+    at: Date;
+  },
+): Promise<Reservation> {
+  const parts: Part[] = [];
+  const answers = BigInt(bound.answers);
+  const input = BigInt(bound.input);
+  const cost = ({ prompt, completion }: TokenPrices, tokens: number) =>
+    prompt * input + completion * answers * BigInt(tokens);
+  let { output } = bound;
+  try {
+    for (const account of accounts) {
+      const { budget, meter, period } = account;
+      const prices = pricesOf(account, target, { input: bound.input, ...context });
+      if (!budget.hard || !prices) continue;
+      const amount = cost(prices, output);
+      let result: bigint | Shortage = amount;
+      if (!valid || !meter.pool.tryTake(amount)) {
+        const least = fit && output > outputTokensMin ? cost(prices, outputTokensMin) : amount;
+        result = await meter.pool.take(amount, least);
+        if (isShort(result)) {
+          if ("short" in result) {
+            const resetsAt = Number.isFinite(period.endsAtMs)
+              ? new Date(period.endsAtMs).toISOString()
+              : null;
+            throw refuseBudget(budget, { state: result.short, asked: least, resetsAt });
+          }
+          if (!unchecked) throw unavailable();
+          unchecked(budget);
+          continue;
+        }
+      }
+      parts.push({ account, prices, amount: result });
+      account.reserved += result;
+      if (result < amount) {
+        const left = result - prices.prompt * input;
+        output = Math.min(output, Number(left / (prices.completion * answers)));
+      }
+    }
+  } catch (error) {
+    cancelReservation({ parts, output });
+    throw error;
+  }
+  if (output < bound.output) shorten(parts, (prices) => cost(prices, output));
+  return { parts, output };
+}
+
+/** The shortest answer counts: gives back what others have kept back beyond it. */
+function shorten(parts: readonly Part[], enoughFor: (prices: TokenPrices) => bigint): void {
+  for (const part of parts) {
+    const enough = enoughFor(part.prices);
+    if (enough >= part.amount) continue;
+    part.account.meter.pool.give(part.amount - enough);
+    part.account.reserved -= part.amount - enough;
+    part.amount = enough;
+  }
+}

@@ -1,0 +1,305 @@
+import { LimitError } from "../errors/app-error.ts";
+import type { Permit } from "../gateway/allowance.ts";
+import type { Body } from "../gateway/body.ts";
+import { tokenBound, withOutputMax } from "../gateway/bound.ts";
+import type { Target } from "../gateway/target.ts";
+import type { Uuid } from "../id.ts";
+import { fromUnits } from "../metering/money.ts";
+import type { CallRecord, Charge, Refusal } from "../metering/record.ts";
+import {
+  type Account,
+  cancelReservation,
+  chargeOf,
+  type Reservation,
+  reserve,
+  settleAccount,
+} from "./account.ts";
+import type { BudgetMeter } from "./budget-meter.ts";
+import { limitHeaders } from "./headers.ts";
+import type { Bounds, BoundsOf, Level } from "./levels.ts";
+import type { Caller, LimitedAllowance, LimiterOptions } from "./limiter.ts";
+import type { RateMeter } from "./rate-meter.ts";
+import { refuseRate, unavailable } from "./refusal.ts";
+import type { RateLimits, Rules } from "./rules.ts";
+
+/** What all allowances of a process share. */
+export interface Shared extends LimiterOptions {
+  bounds: BoundsOf;
+  rate: (level: Level) => RateMeter;
+  budget: (budgetId: Uuid, endUser: string) => BudgetMeter;
+  /** Warnings that have been logged. */
+  warned: Set<string>;
+}
+
+/** The same amount, taken of some rates. */
+interface Taken {
+  meters: readonly RateMeter[];
+  amount: bigint;
+}
+
+/** What one attempt has taken. */
+interface Attempt {
+  slots: Taken;
+  requests: Taken;
+  tokens: Taken;
+  reservation: Reservation;
+  cancelled: boolean;
+}
+
+const nothing: Taken = { meters: [], amount: 0n };
+
+const giveBack = ({ meters, amount }: Taken) => {
+  for (const meter of meters) meter.pool.give(amount);
+};
+
+const spend = ({ meters, amount }: Taken, spent: bigint, at: number) => {
+  for (const meter of meters) meter.spend(amount, spent, at);
+};
+
+/** The allowance of one call. A class, since one is made for every call: its methods are made once. */
+export class CallAllowance implements LimitedAllowance {
+  readonly #caller: Caller;
+  readonly #shared: Shared;
+  #rules: Rules | undefined;
+  #bounds: Bounds | undefined;
+  #accounts: readonly Account[] = [];
+  #slots = nothing;
+  #requests = nothing;
+  readonly #attempts: Attempt[] = [];
+  /** When the call was let in, by the database's clock. */
+  #admittedAt = 0;
+  #outputMax: number | undefined;
+  #settled = false;
+
+  constructor(caller: Caller, shared: Shared) {
+    this.#caller = caller;
+    this.#shared = shared;
+  }
+
+  get charges(): readonly Charge[] {
+    return this.#accounts.length === 0 ? [] : this.#accounts.map(chargeOf);
+  }
+
+  /** The rules, and what of them concerns the caller. */
+  async #find(): Promise<Bounds> {
+    this.#rules = await this.#shared.rules();
+    this.#bounds = this.#shared.bounds.caller(this.#rules, this.#caller);
+    return this.#bounds;
+  }
+
+  /** Whether to go on where nobody can tell. */
+  #goesOn(set: boolean): boolean {
+    return !set || this.#shared.withoutDatabase === "allow";
+  }
+
+  /** Takes of all levels what is here; `undefined`, and nothing taken, where one of them has too little. */
+  #takeNow(field: keyof RateLimits, levels: readonly Level[], amount: bigint): Taken | undefined {
+    if (levels.length === 0) return nothing;
+    const { leases, rate } = this.#shared;
+    if (!(field === "concurrency" ? leases.slotsValid() : leases.valid())) return undefined;
+    const meters: RateMeter[] = [];
+    for (const level of levels) {
+      const meter = rate(level);
+      if (!meter.pool.tryTake(amount)) {
+        giveBack({ meters, amount });
+        return undefined;
+      }
+      meters.push(meter);
+    }
+    return { meters, amount };
+  }
+
+  /** Takes of all levels, or of none. @throws {LimitError} */
+  async #take(field: keyof RateLimits, levels: readonly Level[], amount: bigint): Promise<Taken> {
+    const { leases, rate, windowMs } = this.#shared;
+    const meters: RateMeter[] = [];
+    for (const level of levels) {
+      const meter = rate(level);
+      const result = await meter.pool.take(amount);
+      if (typeof result !== "bigint") {
+        if ("away" in result && this.#goesOn(level.set)) continue;
+        giveBack({ meters, amount });
+        if ("away" in result) throw unavailable();
+        const databaseNow = leases.databaseNow();
+        throw refuseRate(field, level, { state: result.short, asked: amount, windowMs, databaseNow });
+      }
+      meters.push(meter);
+    }
+    return { meters, amount };
+  }
+
+  /** The budgets that count, each in its current period. @throws {LimitError} */
+  async #openAccounts(budgets: Bounds["budgets"]): Promise<void> {
+    const accounts: Account[] = [];
+    this.#accounts = accounts;
+    for (const budget of budgets) {
+      // Where each user has the budget, each has a period of their own.
+      const isEach = budget.scope === "user" && budget.end_user === null;
+      const endUser = isEach ? (this.#caller.endUser ?? "") : "";
+      const meter = this.#shared.budget(budget.id, endUser);
+      if (!meter.period()) {
+        try {
+          await meter.pool.known();
+        } catch {
+          if (this.#goesOn(budget.hard)) continue;
+          throw unavailable();
+        }
+      }
+      const period = meter.period();
+      if (!period || meter.gone) continue;
+      meter.calls++;
+      accounts.push({ budget, meter, endUser, period, rates: undefined, reserved: 0n });
+    }
+  }
+
+  /** Finds out how things stand; what nobody can tell is left out. */
+  async look(): Promise<void> {
+    const { levels } = await this.#find();
+    const known = [...levels.requests, ...levels.tokens].map((level) =>
+      this.#shared.rate(level).pool.known(),
+    );
+    await Promise.allSettled(known);
+  }
+
+  async admit(): Promise<void> {
+    const { levels, budgets } = await this.#find();
+    const { concurrency, requests } = levels;
+    this.#slots =
+      this.#takeNow("concurrency", concurrency, 1n) ?? (await this.#take("concurrency", concurrency, 1n));
+    try {
+      this.#requests =
+        this.#takeNow("requests", requests, 1n) ?? (await this.#take("requests", requests, 1n));
+      if (budgets.length > 0) await this.#openAccounts(budgets);
+    } catch (error) {
+      giveBack(this.#slots);
+      giveBack(this.#requests);
+      this.#slots = nothing;
+      this.#requests = nothing;
+      throw error;
+    }
+    this.#admittedAt = this.#shared.leases.databaseNow();
+  }
+
+  async attempt(target: Target, body: Body): Promise<Permit> {
+    const { bounds, leases, withoutDatabase, log } = this.#shared;
+    const rules = this.#rules as Rules;
+    const { levels } = this.#bounds as Bounds;
+    const bound = tokenBound(body, target);
+    const model = bounds.model(rules, target.name);
+    const own: Attempt = {
+      slots: nothing,
+      requests: nothing,
+      tokens: nothing,
+      reservation: { parts: [], output: bound.output },
+      cancelled: false,
+    };
+    try {
+      if (model.concurrency.length > 0) own.slots = await this.#take("concurrency", model.concurrency, 1n);
+      if (model.requests.length > 0) own.requests = await this.#take("requests", model.requests, 1n);
+      if (this.#accounts.length > 0) {
+        own.reservation = await reserve(this.#accounts, target, {
+          bound,
+          rules,
+          at: new Date(this.#admittedAt),
+          fit: this.#caller.fit,
+          valid: leases.valid(),
+          unchecked:
+            withoutDatabase === "allow"
+              ? ({ id }) => log.warn("a budget was not checked: the database is away", { budget: id })
+              : undefined,
+        });
+      }
+      const tokens = BigInt(bound.input + bound.answers * own.reservation.output);
+      const under = model.tokens.length > 0 ? [...levels.tokens, ...model.tokens] : levels.tokens;
+      if (tokens > 0n)
+        own.tokens = this.#takeNow("tokens", under, tokens) ?? (await this.#take("tokens", under, tokens));
+    } catch (error) {
+      cancelAttempt(own);
+      throw error;
+    }
+    this.#attempts.push(own);
+    const { output } = own.reservation;
+    const shorter = output < bound.output;
+    if (shorter) this.#outputMax = output;
+    const hard = own.reservation.parts.length > 0;
+    const sets = shorter || (hard && !bound.said);
+    return {
+      body: sets ? withOutputMax(body, output) : body,
+      worst: hard ? { promptTokens: bound.input, completionTokens: bound.answers * output } : undefined,
+      cancel: () => cancelAttempt(own),
+    };
+  }
+
+  isTargets(error: unknown): boolean {
+    if (!(error instanceof LimitError)) return false;
+    const scope = (error.refusal as Refusal | undefined)?.scope;
+    return error.reason === "model_unpriced" || error.reason === "currency_mismatch" || scope === "model";
+  }
+
+  settle(record: CallRecord): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    const { leases, windowMs } = this.#shared;
+    const at = this.#admittedAt;
+    // What was let in longer ago than a window counts no more.
+    const counts = at > 0 && leases.databaseNow() - at < windowMs;
+    giveBack(this.#slots);
+    // Refused before it began: it was no call.
+    spend(this.#requests, counts && record.refusal === undefined ? this.#requests.amount : 0n, at);
+    for (const [place, attempt] of this.#attempts.entries()) {
+      if (attempt.cancelled) continue;
+      const { prompt_tokens = 0, completion_tokens = 0 } = record.attempts[place] ?? {};
+      giveBack(attempt.slots);
+      spend(attempt.requests, counts ? attempt.requests.amount : 0n, at);
+      spend(attempt.tokens, counts ? BigInt(prompt_tokens + completion_tokens) : 0n, at);
+    }
+    for (const account of this.#accounts) settleAccount(account, record);
+  }
+
+  /** The share of a budget that is gone, where it is worth a word. */
+  #warning({ budget, meter, period }: Account): string | undefined {
+    if (budget.warn_at.length === 0) return undefined;
+    const { used, bound } = meter.pool.state();
+    if (bound === 0n) return undefined;
+    const share = Number((used * 10_000n) / bound) / 10_000;
+    const passed = budget.warn_at.findLast((at) => at <= share);
+    if (passed === undefined) return undefined;
+    const { warned, log } = this.#shared;
+    const key = `${budget.id} ${period.startsAt} ${passed}`;
+    if (!warned.has(key)) {
+      warned.add(key);
+      log.warn("a budget has reached a share of its amount", {
+        budget: budget.id,
+        name: budget.name,
+        share: passed,
+        used: fromUnits(used),
+        amount: fromUnits(bound),
+      });
+    }
+    return `${encodeURIComponent(budget.name)}=${share}`;
+  }
+
+  headers(): Record<string, string> {
+    if (!this.#bounds) return {};
+    const { rate, leases, windowMs } = this.#shared;
+    const { levels } = this.#bounds;
+    const sinceMs = this.#admittedAt === 0 ? 0 : leases.databaseNow() - this.#admittedAt;
+    const headers = limitHeaders(levels, rate, { windowMs, sinceMs });
+    if (this.#outputMax !== undefined) headers["x-llmops-max-tokens"] = String(this.#outputMax);
+    for (const account of this.#accounts) {
+      const said = this.#warning(account);
+      const before = headers["x-llmops-budget-warning"];
+      if (said) headers["x-llmops-budget-warning"] = before === undefined ? said : `${before}, ${said}`;
+    }
+    return headers;
+  }
+}
+
+function cancelAttempt(attempt: Attempt): void {
+  if (attempt.cancelled) return;
+  attempt.cancelled = true;
+  giveBack(attempt.slots);
+  giveBack(attempt.requests);
+  giveBack(attempt.tokens);
+  cancelReservation(attempt.reservation);
+}

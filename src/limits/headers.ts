@@ -1,0 +1,40 @@
+import type { Level, Levels } from "./levels.ts";
+import type { RateMeter } from "./rate-meter.ts";
+
+/** A time as OpenAI writes it in these headers: `6m0s`, `1.5s`, `17ms`. */
+export function durationText(ms: number): string {
+  if (ms < 1000) return `${Math.max(0, Math.ceil(ms))}ms`;
+  const tenths = Math.ceil(ms / 100);
+  const minutes = Math.floor(tenths / 600);
+  const rest = `${(tenths % 600) / 10}s`;
+  return minutes === 0 ? rest : `${minutes}m${rest}`;
+}
+
+/**
+ * OpenAI's `x-ratelimit-*`, each of the level that has the least left. What is left is what this process could let in now; the
+ * reset is when nothing of what counts now will count any more, a window after the last call, which was `sinceMs` ago.
+ */
+export function limitHeaders(
+  levels: Levels,
+  rate: (level: Level) => RateMeter,
+  { windowMs, sinceMs }: { windowMs: number; sinceMs: number },
+): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const kind of ["requests", "tokens"] as const) {
+    let tightest: RateMeter | undefined;
+    let least = 0n;
+    for (const level of levels[kind]) {
+      const meter = rate(level);
+      const left = meter.pool.left();
+      if (tightest && left >= least) continue;
+      tightest = meter;
+      least = left;
+    }
+    if (!tightest) continue;
+    headers[`x-ratelimit-limit-${kind}`] = String(tightest.bound);
+    headers[`x-ratelimit-remaining-${kind}`] = String(least);
+    const reset = least === tightest.bound ? 0 : Math.max(0, windowMs - sinceMs);
+    headers[`x-ratelimit-reset-${kind}`] = durationText(reset);
+  }
+  return headers;
+}

@@ -1,0 +1,113 @@
+import type { Refusal } from "../metering/record.ts";
+import type { BudgetRow } from "../sql/budget.ts";
+import type { Caller } from "./limiter.ts";
+import type { RateLimits, Rules } from "./rules.ts";
+
+/** One limit that a call is under. */
+export interface Level {
+  scope: Refusal["scope"];
+  subject: string;
+  /** The counter's name in the database. */
+  name: string;
+  bound: number;
+  /** Somebody has set it; otherwise it is the default. */
+  set: boolean;
+}
+
+/** The limits of a caller, or of a model. */
+export type Levels = Readonly<Record<keyof RateLimits, readonly Level[]>>;
+
+/** What a caller is under. */
+export interface Bounds {
+  levels: Levels;
+  budgets: readonly BudgetRow[];
+}
+
+/** Finds what callers and models are under, and remembers it for as long as the rules stay as they are. */
+export interface BoundsOf {
+  caller(rules: Rules, caller: Caller): Bounds;
+  model(rules: Rules, model: string): Levels;
+}
+
+/** Most callers that are remembered. */
+const rememberedMax = 10_000;
+
+/** Those whose calls are all calls of this one too, from the inside out. */
+const around = (scope: Refusal["scope"]): readonly Refusal["scope"][] =>
+  scope === "account" ? [] : scope === "app" ? ["account"] : ["app", "account"];
+
+/** A default adds nothing where a limit around it is no higher. */
+const isImplied = (level: Level, all: readonly Level[]) =>
+  !level.set && all.some(({ scope, bound }) => around(level.scope).includes(scope) && bound <= level.bound);
+
+function levelsOf(rules: Rules, { keyId, appId, accountId, endUser }: Caller): Levels {
+  const subjects = [
+    { scope: "key", subject: keyId, suffix: "" },
+    { scope: "app", subject: appId, suffix: "" },
+    { scope: "account", subject: accountId, suffix: "" },
+    { scope: "user", subject: endUser === null ? null : appId, suffix: ` ${endUser}` },
+  ] as const;
+  const of = (field: keyof RateLimits): Level[] => {
+    const all = subjects.flatMap(({ scope, subject, suffix }) => {
+      if (subject === null) return [];
+      const user = scope === "user" && endUser !== null ? { endUser } : {};
+      const { bound, set } = rules.rateLimit(field, { scope, subject, ...user });
+      return [
+        { scope, subject: subject + suffix, name: `${field} ${scope} ${subject}${suffix}`, bound, set },
+      ];
+    });
+    return all.filter((level) => !isImplied(level, all));
+  };
+  return { requests: of("requests"), tokens: of("tokens"), concurrency: of("concurrency") };
+}
+
+const budgetsOf = (rules: Rules, { keyId, appId, accountId, endUser }: Caller): BudgetRow[] => [
+  ...(keyId === null ? [] : rules.budgets("key", keyId)),
+  ...(appId === null ? [] : rules.budgets("app", appId)),
+  ...(accountId === null ? [] : rules.budgets("account", accountId)),
+  ...(appId === null || endUser === null ? [] : rules.budgets("user", appId, endUser)),
+];
+
+/** The limits of a model, where somebody has set any. */
+const modelLevels = (rules: Rules, model: string): Levels => {
+  const of = (field: keyof RateLimits): Level[] => {
+    const { bound, set } = rules.rateLimit(field, { scope: "model", subject: model });
+    return set ? [{ scope: "model", subject: model, name: `${field} model ${model}`, bound, set }] : [];
+  };
+  return { requests: of("requests"), tokens: of("tokens"), concurrency: of("concurrency") };
+};
+
+/** A memory of what belongs to rules. */
+function remembered<T>(): (rules: Rules, key: string, find: () => T) => T {
+  const known = new WeakMap<Rules, Map<string, T>>();
+  return (rules, key, find) => {
+    let all = known.get(rules);
+    if (!all || all.size > rememberedMax) {
+      all = new Map();
+      known.set(rules, all);
+    }
+    let found = all.get(key);
+    if (found === undefined) {
+      found = find();
+      all.set(key, found);
+    }
+    return found;
+  };
+}
+
+/** Creates the finder of a process. */
+export function createBoundsOf(): BoundsOf {
+  const callers = remembered<Bounds>();
+  const models = remembered<Levels>();
+  return {
+    caller(rules, caller) {
+      const endUser = caller.appId !== null && rules.hasUsers(caller.appId) ? caller.endUser : null;
+      const key = `${caller.keyId ?? caller.accountId}${endUser === null ? "" : ` ${endUser}`}`;
+      return callers(rules, key, () => {
+        const own = { ...caller, endUser };
+        return { levels: levelsOf(rules, own), budgets: budgetsOf(rules, own) };
+      });
+    },
+    model: (rules, model) => models(rules, model, () => modelLevels(rules, model)),
+  };
+}

@@ -1,0 +1,99 @@
+import { LimitError } from "../errors/app-error.ts";
+import type { Allowance } from "../gateway/allowance.ts";
+import type { Uuid } from "../id.ts";
+import type { Log } from "../log.ts";
+import { CallAllowance, type Shared } from "./allowance.ts";
+import { type BudgetMeter, createBudgetMeter } from "./budget-meter.ts";
+import type { Leases } from "./leases.ts";
+import { createBoundsOf, type Level } from "./levels.ts";
+import { createRateMeter, type RateMeter } from "./rate-meter.ts";
+import type { Rules } from "./rules.ts";
+
+/** Whose call it is. */
+export interface Caller {
+  keyId: Uuid | null;
+  appId: Uuid | null;
+  accountId: Uuid | null;
+  endUser: string | null;
+  /** Lower the answer's length to what a budget has left, rather than refuse. */
+  fit: boolean;
+}
+
+/** An allowance whose caller wants to know how much is left. */
+export interface LimitedAllowance extends Allowance {
+  /** `x-ratelimit-*` and what else the caller should know, as things stand. */
+  headers(): Record<string, string>;
+}
+
+/** Keeps calls within limits. */
+export interface Limiter {
+  /** Opens the allowance of a call; nothing is taken yet. */
+  open(caller: Caller): LimitedAllowance;
+  /** How much is left to a caller, without taking anything. */
+  headers(caller: Caller): Promise<Record<string, string>>;
+}
+
+/** What happens to calls when the database is away and what is on lease is spent: a limit that somebody has set refuses. */
+export type WithoutDatabase = "refuse" | "allow";
+
+export interface LimiterOptions {
+  rules: () => Promise<Rules>;
+  leases: Leases;
+  /** Length of the window of requests and tokens, in milliseconds. */
+  windowMs: number;
+  withoutDatabase: WithoutDatabase;
+  log: Log;
+  /** Milliseconds that only go forward. */
+  now: () => number;
+}
+
+/** Creates the limiter of a process. */
+export function createLimiter(options: LimiterOptions): Limiter {
+  const { leases, windowMs, now } = options;
+  const rates = new Map<string, RateMeter>();
+  const budgets = new Map<string, BudgetMeter>();
+
+  const rate = ({ name, bound }: Level): RateMeter => {
+    let meter = rates.get(name);
+    if (!meter) {
+      const window = name.startsWith("concurrency ") ? 0 : windowMs;
+      const idle = () => void rates.delete(name);
+      meter = createRateMeter({ name, bound: BigInt(bound), windowMs: window, leases, now, idle });
+      rates.set(name, meter);
+    } else if (Number(meter.bound) !== bound) meter.bound = BigInt(bound);
+    return meter;
+  };
+
+  const budget = (budgetId: Uuid, endUser: string): BudgetMeter => {
+    const key = `${budgetId}\n${endUser}`;
+    const known = budgets.get(key);
+    const endsAtMs = known?.period()?.endsAtMs ?? Number.POSITIVE_INFINITY;
+    if (known && (endsAtMs === Number.POSITIVE_INFINITY || endsAtMs > leases.databaseNow())) return known;
+    known?.retire();
+    const meter: BudgetMeter = createBudgetMeter({
+      budgetId,
+      endUser,
+      leases,
+      now,
+      idle: () => {
+        if (budgets.get(key) === meter) budgets.delete(key);
+      },
+    });
+    budgets.set(key, meter);
+    return meter;
+  };
+
+  const shared: Shared = { ...options, bounds: createBoundsOf(), rate, budget, warned: new Set() };
+  return {
+    open: (caller) => new CallAllowance(caller, shared),
+    async headers(caller) {
+      const allowance = new CallAllowance(caller, shared);
+      try {
+        await allowance.look();
+      } catch (error) {
+        if (!(error instanceof LimitError)) throw error;
+      }
+      return allowance.headers();
+    },
+  };
+}

@@ -1,0 +1,256 @@
+import { newId, type Uuid } from "../id.ts";
+
+/** What a pool wants of the database, as its kind puts it into words. */
+export interface Asking {
+  op: Uuid;
+  need: bigint;
+  want: bigint;
+  ahead: bigint;
+  back: bigint;
+}
+
+/** What the database says of a limit. */
+export interface Told {
+  granted: bigint;
+  /** Spent, as far as it is known there. */
+  used: bigint;
+  /** On lease, by all processes together. */
+  held: bigint;
+  bound: bigint;
+  /** Until there is room for what was asked, in milliseconds; `undefined` where nobody can tell. */
+  waitMs: number | undefined;
+}
+
+/** A limit's state at a moment, as this process knows it. */
+export interface PoolState extends Told {
+  /** Of `held`, what this process could still spend. */
+  free: bigint;
+}
+
+/** Why nothing was taken: there is no room; or nobody can tell, since the database is away. */
+export type Shortage = { short: PoolState } | { away: true };
+
+/** A part of a limit that this process has on lease, to spend without asking. */
+export interface Pool {
+  /** Takes `amount` at once, if it is here; whoever calls has seen that the lease holds. */
+  tryTake(amount: bigint): boolean;
+  /**
+   * Takes `amount`, asking for more where it is not here; with `least` also what there is, from that much on. Returns what was
+   * taken.
+   */
+  take(amount: bigint, least?: bigint): Promise<bigint | Shortage>;
+  /** Gives back what was taken and is not needed; less than nothing where more was spent than was taken. */
+  give(amount: bigint): void;
+  /** What is known. */
+  state(): PoolState;
+  /** What of the limit could be taken now; never below 0. */
+  left(): bigint;
+  /** Sees to it that something is known. @throws where the database is away. */
+  known(): Promise<PoolState>;
+}
+
+/** The side of a pool that deals with the database; one dealing at a time. */
+export interface PoolDealer {
+  /** What to ask for now; the same again where the outcome of the last is not known. */
+  compose(): Asking;
+  answered(told: Told): void;
+  /** The database did not answer: whether it did what it was asked is in doubt. */
+  doubted(): void;
+  /** Everything on lease is forfeit, though `out` of it is still in use here. */
+  forfeit(out: bigint): void;
+  /** `amount` of the lease has been taken away. */
+  withdraw(amount: bigint): void;
+  /** Milliseconds since it was last used. */
+  unusedMs(): number;
+  /** Nothing will be taken any more: what is left goes back. */
+  drop(): void;
+}
+
+export interface PoolOptions {
+  /** Milliseconds that only go forward. */
+  now: () => number;
+  /** Whether the lease may still be spent. */
+  valid: () => boolean;
+  /** Deals with the database, which calls {@link PoolDealer}; resolves when it has. @throws where it is away. */
+  talk: () => Promise<void>;
+  /** How long to take a refusal for the answer, in milliseconds. */
+  holdOffMs: number;
+}
+
+/** A use after which more is asked for ahead of need, and how many times that. */
+const aheadFactor = 16n;
+/** Between two askings, in milliseconds: sooner, twice as much is asked for; later, half as much. */
+const growMs = 30_000;
+const shrinkMs = 120_000;
+/** How long something unused is kept where there is room, and where there is little, in milliseconds. */
+const keepMs = 5 * 60_000;
+const keepShortMs = 1000;
+
+/** A caller that waits: for how much, what it would take at the least, and what it was given. */
+interface Waiter {
+  amount: bigint;
+  least: bigint;
+  got?: bigint;
+}
+
+/** The least that any of them would take. */
+function leastOf(waiters: readonly Waiter[]): bigint {
+  let least = waiters[0]?.least ?? 0n;
+  for (const waiter of waiters) if (waiter.least < least) least = waiter.least;
+  return least;
+}
+
+const nothing: Told = { granted: 0n, used: 0n, held: 0n, bound: 0n, waitMs: undefined };
+
+/** Creates a pool that has nothing yet. */
+export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool & PoolDealer {
+  /** On lease and not taken; below zero after a bill beyond what was taken for it. */
+  let free = 0n;
+  let told: Told | undefined;
+  /** Asked for ahead: grows with use. */
+  let target = 0n;
+  let refillBelow = 0n;
+  let askedAt = Number.NEGATIVE_INFINITY;
+  let usedAt = now();
+  let used = true;
+  let deniedUntil = Number.NEGATIVE_INFINITY;
+  let denied = 0n;
+  let asked: Asking | undefined;
+  let doubt: Asking | undefined;
+  let refilling = false;
+  let dropped = false;
+  /** Who waits to be asked for, and for whom it is being asked. */
+  let waiting: Waiter[] = [];
+  let served: readonly Waiter[] = [];
+
+  const room = ({ bound, used, held }: Told) => bound - used - held;
+  const isShort = () => told !== undefined && room(told) < told.bound / 8n;
+  const state = (): PoolState => ({ ...(told ?? nothing), free });
+  const grow = (amount: bigint) => {
+    const least = amount * aheadFactor;
+    const sinceMs = now() - askedAt;
+    if (sinceMs < growMs) target *= 2n;
+    else if (sinceMs > shrinkMs) target /= 2n;
+    // More than this is never granted.
+    if (told && target > told.bound / 8n) target = told.bound / 8n;
+    if (target < least) target = least;
+    refillBelow = target / 2n;
+    askedAt = now();
+  };
+
+  /** Asks ahead of need, so that nobody waits; not where so little is left that all must share it. */
+  const refill = (amount: bigint) => {
+    if (refilling || waiting.length > 0) return;
+    if (!told || room(told) / 8n < amount * aheadFactor) return;
+    refilling = true;
+    grow(amount);
+    void talk()
+      .catch(() => {})
+      .finally(() => {
+        refilling = false;
+      });
+  };
+
+  const tryTake = (amount: bigint): boolean => {
+    if (free < amount) return false;
+    free -= amount;
+    used = true;
+    if (free < refillBelow) refill(amount);
+    return true;
+  };
+  /** When it was last used; looked at now and then, so that taking need not look at the clock. */
+  const lastUse = (): number => {
+    if (used) usedAt = now();
+    used = false;
+    return usedAt;
+  };
+
+  return {
+    tryTake,
+    state,
+    left() {
+      if (!told) return 0n;
+      const most = room(told) + free;
+      return most > 0n ? most : 0n;
+    },
+    async take(amount, least = amount) {
+      if (valid() && tryTake(amount)) return amount;
+      used = true;
+      grow(amount);
+      while (least < denied || now() >= deniedUntil || !valid()) {
+        const own: Waiter = { amount, least };
+        waiting.push(own);
+        try {
+          await talk();
+        } catch {
+          waiting = waiting.filter((each) => each !== own);
+          return { away: true };
+        }
+        if (own.got !== undefined) return own.got;
+        if (valid() && tryTake(amount)) return amount;
+      }
+      return { short: state() };
+    },
+    give(amount) {
+      free += amount;
+    },
+    async known() {
+      if (!told) await talk();
+      return state();
+    },
+
+    unusedMs: () => now() - lastUse(),
+    compose() {
+      if (doubt) return doubt;
+      const debt = free < 0n ? -free : 0n;
+      asked = { op: newId(), need: 0n, want: 0n, ahead: 0n, back: 0n };
+      served = waiting;
+      waiting = [];
+      if (served.length > 0) {
+        // What is not enough here goes back first: together with what others give back it may be enough for somebody.
+        asked.back = free > 0n ? free : 0n;
+        asked.need = leastOf(served) + debt;
+        asked.want = served.reduce((all, { amount }) => all + amount, debt);
+        asked.ahead = target;
+      } else if (refilling) {
+        asked.need = 1n + debt;
+        asked.ahead = target > free ? target - free : 0n;
+      } else if (free > 0n && (dropped || now() - lastUse() > (isShort() ? keepShortMs : keepMs)))
+        asked.back = free;
+      free -= asked.back;
+      return asked;
+    },
+    answered(answer) {
+      const denies = served.length > 0 && answer.granted === 0n;
+      if (denies) denied = leastOf(served);
+      asked = undefined;
+      doubt = undefined;
+      told = answer;
+      free += answer.granted;
+      // At once: the next round may begin before they hear of it.
+      for (const waiter of served) {
+        if (free < waiter.least) continue;
+        waiter.got = free < waiter.amount ? free : waiter.amount;
+        free -= waiter.got;
+      }
+      served = [];
+      if (denies) deniedUntil = now() + Math.min(holdOffMs, answer.waitMs ?? holdOffMs);
+      else if (answer.granted > 0n) deniedUntil = Number.NEGATIVE_INFINITY;
+    },
+    doubted() {
+      doubt = asked;
+      served = [];
+    },
+    forfeit(out) {
+      asked = undefined;
+      doubt = undefined;
+      free = -out;
+    },
+    withdraw(amount) {
+      free -= amount;
+    },
+    drop() {
+      dropped = true;
+    },
+  };
+}

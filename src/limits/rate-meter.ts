@@ -1,0 +1,132 @@
+import type { RateDealing, RateTold } from "../sql/lease.ts";
+import type { Leases, RateParty } from "./leases.ts";
+import { createPool, type Pool, type Told } from "./pool.ts";
+import { createSpending } from "./spending.ts";
+
+/** One rate of one subject, or its calls at once: this process's part of it. */
+export interface RateMeter {
+  readonly pool: Pool;
+  /** The limit; a change counts from the next dealing on. */
+  bound: bigint;
+  /**
+   * What was taken has been spent: `amount` of it at `at`, by the database's clock in milliseconds; the rest goes back.
+   */
+  spend(taken: bigint, amount: bigint, at: number): void;
+}
+
+/** How long a refusal holds, in shares of a window, and where there is none, in milliseconds. */
+const holdOffShare = 512;
+const holdOffSlotsMs = 20;
+/** How long a meter that nobody uses takes part in the dealings, in milliseconds. */
+const keepMs = 6 * 60_000;
+
+/** Creates the meter of the counter `name`. `windowMs` is 0 for calls at once, of which nothing is spent. */
+export function createRateMeter({
+  name,
+  bound,
+  windowMs,
+  leases,
+  now,
+  idle,
+}: {
+  name: string;
+  bound: bigint;
+  windowMs: number;
+  leases: Leases;
+  now: () => number;
+  /** Nobody has used it for long, and it holds nothing. */
+  idle: () => void;
+}): RateMeter {
+  const slots = windowMs === 0;
+  const spending = createSpending(windowMs);
+  /** Taken, and neither given back nor told. */
+  let out = 0n;
+  let drained: ReturnType<typeof spending.drain> | undefined;
+  let dealing: RateDealing | undefined;
+  let inDoubt = false;
+
+  const pool = createPool({
+    now,
+    valid: slots ? leases.slotsValid : leases.valid,
+    talk: () => leases.talk(party),
+    holdOffMs: slots ? holdOffSlotsMs : windowMs / holdOffShare,
+  });
+  const taken = (amount: bigint) => {
+    out += amount;
+    return amount;
+  };
+
+  const party: RateParty = {
+    slots,
+    compose() {
+      if (inDoubt && dealing) return dealing;
+      const { op, need, want, ahead, back } = pool.compose();
+      drained = spending.drain();
+      dealing = {
+        name,
+        bound: String(meter.bound),
+        window_ms: windowMs,
+        op,
+        need: String(need),
+        want: String(want),
+        ahead: String(ahead),
+        back: String(back),
+        spent_cells: drained.cells,
+        spent_amounts: drained.amounts,
+      };
+      return dealing;
+    },
+    answered({ granted, used, held, wait_ms }: RateTold) {
+      inDoubt = false;
+      out -= drained?.total ?? 0n;
+      const told: Told = {
+        granted: BigInt(granted),
+        used: BigInt(used),
+        held: BigInt(held),
+        bound: meter.bound,
+        waitMs: wait_ms === null ? undefined : Number(wait_ms),
+      };
+      pool.answered(told);
+    },
+    doubted() {
+      inDoubt = true;
+      pool.doubted();
+    },
+    lapse() {
+      // What was told in doubt is told again: better twice than never.
+      if (inDoubt && drained) spending.again(drained.cells, drained.amounts);
+      inDoubt = false;
+      pool.forfeit(out);
+    },
+    keep() {
+      if (inDoubt || pool.unusedMs() < keepMs || out !== 0n || pool.state().free !== 0n) return true;
+      idle();
+      return false;
+    },
+  };
+
+  const meter: RateMeter = {
+    bound,
+    pool: {
+      ...pool,
+      tryTake(amount) {
+        if (!pool.tryTake(amount)) return false;
+        out += amount;
+        return true;
+      },
+      async take(amount, least) {
+        const result = await pool.take(amount, least);
+        return typeof result === "bigint" ? taken(result) : result;
+      },
+      give(amount) {
+        out -= amount;
+        pool.give(amount);
+      },
+    },
+    spend(amountTaken, amount, at) {
+      if (amountTaken !== amount) meter.pool.give(amountTaken - amount);
+      if (amount > 0n) spending.spend(amount, at);
+    },
+  };
+  return meter;
+}

@@ -1,0 +1,40 @@
+/** What was spent of a rate, by when it was, as long as the database does not know. */
+export interface Spending {
+  /** Notes `amount`, spent at `at` by the database's clock in milliseconds. */
+  spend(amount: bigint, at: number): void;
+  /** Hands over what there is; it counts as told from now on. */
+  drain(): { cells: number[]; amounts: string[]; total: bigint };
+  /** What was handed over did not arrive: it is to be told again. */
+  again(cells: readonly number[], amounts: readonly string[]): void;
+  /** Noted, and not told. */
+  readonly total: bigint;
+}
+
+/** Parts of a window in which times are not told apart: what is spent in one counts until its end is a window ago. */
+export const cellsPerWindow = 256;
+
+/** Creates an account of what is spent, for windows of `windowMs` milliseconds. */
+export function createSpending(windowMs: number): Spending {
+  const cellMs = Math.max(1, Math.floor(windowMs / cellsPerWindow));
+  let cells = new Map<number, bigint>();
+  let total = 0n;
+  const add = (cell: number, amount: bigint) => {
+    cells.set(cell, (cells.get(cell) ?? 0n) + amount);
+    total += amount;
+  };
+  return {
+    get total() {
+      return total;
+    },
+    spend: (amount, at) => add(Math.floor(at / cellMs), amount),
+    drain() {
+      const told = { cells: [...cells.keys()], amounts: [...cells.values()].map(String), total };
+      cells = new Map();
+      total = 0n;
+      return told;
+    },
+    again(told, amounts) {
+      for (const [place, cell] of told.entries()) add(cell, BigInt(amounts[place] ?? 0));
+    },
+  };
+}

@@ -1,0 +1,89 @@
+import { newId } from "../id.ts";
+import type { BookedSum, LedgerRow } from "../sql/ledger.ts";
+import { fromUnits, multiply, toUnits } from "./money.ts";
+import type { CallRecord, Charge } from "./record.ts";
+import { costsOf } from "./rollup.ts";
+
+/** What a call costs one of its budgets: a part for each currency in which it cost something, in units of the budget's. */
+export function partsOf(
+  charge: Charge,
+  record: Pick<CallRecord, "cost" | "currency" | "attempts">,
+): { currency: string; cost: string; rate: string; amount: bigint }[] {
+  const parts = [];
+  for (const [currency, costs] of costsOf(record)) {
+    for (const cost of costs) {
+      if (toUnits(cost) === 0n) continue;
+      // Without a rate it is told what it cost, and booked as nothing: only a soft budget comes to that.
+      const rate = currency === charge.currency ? "1" : (charge.rates?.[currency] ?? "0");
+      parts.push({ currency, cost, rate, amount: multiply(cost, rate) });
+    }
+  }
+  return parts;
+}
+
+/** What a call costs one of its budgets in all, in units of the budget's currency. */
+export function amountOf(charge: Charge, record: Pick<CallRecord, "cost" | "currency" | "attempts">): bigint {
+  const { cost, currency, attempts } = record;
+  // Nearly all calls: one attempt, in the budget's own currency.
+  if (attempts.length <= 1 && currency === charge.currency) return cost === null ? 0n : toUnits(cost);
+  return partsOf(charge, record).reduce((sum, { amount }) => sum + amount, 0n);
+}
+
+/** The rows of a call in the ledger: one for each of its budgets and currencies. */
+export function ledgerOf(record: CallRecord, at: string): LedgerRow[] {
+  return (record.charges ?? []).flatMap((charge) => {
+    const parts = partsOf(charge, record);
+    const total = parts.reduce((sum, { amount }) => sum + amount, 0n);
+    const exceeded = charge.bound !== null && total > toUnits(charge.bound);
+    return parts.map(({ currency, cost, rate, amount }) => ({
+      id: newId(),
+      budget_id: charge.budget_id,
+      end_user: charge.end_user,
+      starts_at: charge.starts_at,
+      kind: "call" as const,
+      request_id: record.id,
+      holder_id: null,
+      currency,
+      cost,
+      rate,
+      amount: fromUnits(amount),
+      bound_exceeded: exceeded,
+      created_at: at,
+    }));
+  });
+}
+
+/**
+ * The rows that turn what calls were `booked` at into what they cost now. `rate` tells what a currency is worth in a budget's at
+ * the time of a call.
+ */
+export function correctionOf(
+  booked: readonly BookedSum[],
+  records: readonly CallRecord[],
+  rate: (base: string, quote: string, at: Date) => string | undefined,
+  at: string,
+): LedgerRow[] {
+  const undone = booked.map((row) => ({
+    ...row,
+    id: newId(),
+    holder_id: null,
+    cost: negated(row.cost),
+    amount: negated(row.amount),
+    created_at: at,
+  }));
+  const again = records.flatMap((record) => {
+    const time = new Date(record.created_at);
+    const charges = (record.charges ?? []).map((charge) => {
+      const rates: Record<string, string> = { ...charge.rates };
+      for (const currency of costsOf(record).keys()) {
+        const value = rates[currency] ?? rate(currency, charge.currency, time);
+        if (value !== undefined) rates[currency] = value;
+      }
+      return { ...charge, rates };
+    });
+    return ledgerOf({ ...record, charges }, at);
+  });
+  return [...undone, ...again].map((row) => ({ ...row, kind: "reprice" as const, bound_exceeded: false }));
+}
+
+const negated = (amount: string): string => fromUnits(-toUnits(amount));

@@ -1,0 +1,26 @@
+import type { Sql } from "../database/pool.ts";
+import { newId, type Uuid } from "../id.ts";
+import { deleteLeaseHolder } from "../sql/lease.ts";
+import { insertLedgerMany, listWriteOff } from "../sql/ledger.ts";
+
+/**
+ * Gives up what a process has on lease, all of whose calls are in the database now. Should somebody have written a part of it
+ * off meanwhile, that was wrong, and is taken back.
+ */
+export async function releaseLease(sql: Sql, holderId: Uuid): Promise<void> {
+  await sql.begin(async (tx) => {
+    const now = new Date().toISOString();
+    const wrong = (await listWriteOff(tx, holderId)).map((row) => ({
+      ...row,
+      id: newId(),
+      kind: "write_off" as const,
+      request_id: null,
+      holder_id: holderId,
+      rate: "1",
+      bound_exceeded: false,
+      created_at: now,
+    }));
+    if (wrong.length > 0) await insertLedgerMany(tx, wrong, undefined);
+    await deleteLeaseHolder(tx, holderId);
+  });
+}

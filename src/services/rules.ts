@@ -1,0 +1,33 @@
+import type { AccessChanges } from "../auth/access-cache.ts";
+import type { Guard } from "../database/health.ts";
+import type { Sql } from "../database/pool.ts";
+import { createRules, type Rules } from "../limits/rules.ts";
+import { listUsableBudget } from "../sql/budget.ts";
+import { listAllRate } from "../sql/rate.ts";
+import { listAllRateLimit } from "../sql/rate-limit.ts";
+
+/**
+ * The limits, budgets and rates that have been set, kept in memory; a change counts in every process as soon as that of a key
+ * does. @throws {FailError} from what is returned, where they were never read and the database is away.
+ */
+export function knownRules({
+  sql,
+  changes,
+  guard,
+}: {
+  sql: Sql;
+  changes: Pick<AccessChanges, "cache">;
+  guard: Guard;
+}): () => Promise<Rules> {
+  const load = async () => {
+    const [limits, budgets, rates] = await Promise.all([
+      listAllRateLimit(sql),
+      listUsableBudget(sql),
+      listAllRate(sql),
+    ]);
+    return { value: createRules({ limits, budgets, rates }), subjects: ["limits"] };
+  };
+  const guarded = guard({ load });
+  const cache = changes.cache(guarded.load);
+  return async () => (await cache.get("all")) ?? createRules({ limits: [], budgets: [], rates: [] });
+}

@@ -1,0 +1,119 @@
+import { expect, test } from "bun:test";
+import type { Guard } from "../../src/database/health.ts";
+import { toUnits } from "../../src/metering/money.ts";
+import { createDatabase, type TestDatabase } from "../harness/database.ts";
+import { openHolder, plantBudget } from "./processes.ts";
+
+/** Lets everything else have its turn. */
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+const leased = async ({ sql }: TestDatabase): Promise<number> =>
+  Number((await sql`select coalesce(sum(amount), 0)::float8 as amount from budget_lease`)[0]?.amount);
+
+test("over four processes at saturation, no stretch as long as the window has more calls than the limit, and the first has all of them", async () => {
+  await using database = await createDatabase();
+  await using stack = new AsyncDisposableStack();
+  const bound = 300;
+  const windowMs = 3000;
+  const times: number[] = [];
+  const holders = await Promise.all(Array.from({ length: 4 }, () => openHolder(database)));
+  for (const holder of holders) stack.use(holder);
+  const enough = 2 * bound;
+  await Promise.all(
+    holders.map(async ({ leases, rate }) => {
+      const meter = rate("requests key x", bound, windowMs);
+      while (times.length < enough) {
+        if ((await meter.pool.take(1n)) !== 1n) {
+          await turn();
+          continue;
+        }
+        const at = leases.databaseNow();
+        meter.spend(1n, 1n, at);
+        times.push(at);
+      }
+    }),
+  );
+  times.sort((a, b) => a - b);
+  for (const [place, at] of times.entries()) {
+    const later = times[place + bound];
+    if (later !== undefined) expect(later - at).toBeGreaterThan(windowMs);
+  }
+  const [first = 0] = times;
+  expect(times.filter((at) => at - first <= windowMs)).toHaveLength(bound);
+}, 60_000);
+
+test("what is spent and given back adds up to what the database has on lease, to the last digit", async () => {
+  await using database = await createDatabase();
+  const budgetId = await plantBudget(database.sql as never, "10");
+  await using holder = await openHolder(database);
+  const { pool } = holder.budget(budgetId);
+  const worst = toUnits("0.3");
+  const cost = toUnits("0.123456789012345678");
+  for (let call = 0; call < 20; call++) {
+    expect(await pool.take(worst)).toBe(worst);
+    pool.give(worst - cost);
+  }
+  const [row] = await database.sql<{ amount: string }[]>`select amount from budget_lease`;
+  expect(toUnits(row?.amount ?? "")).toBe(pool.state().free + 20n * cost);
+});
+
+test("a dealing whose answer was lost is asked for again, and counts once", async () => {
+  await using database = await createDatabase();
+  const budgetId = await plantBudget(database.sql as never, "10");
+  let lose = true;
+  const guard: Guard = (service) =>
+    Object.fromEntries(
+      Object.entries(service).map(([name, method]) => [
+        name,
+        async (...args: unknown[]) => {
+          const answer = await method(...args);
+          if (name === "budgets" && lose) {
+            lose = false;
+            throw new Error("the connection is lost");
+          }
+          return answer;
+        },
+      ]),
+    ) as typeof service;
+  await using holder = await openHolder(database, { guard });
+  const { pool } = holder.budget(budgetId);
+  const one = toUnits("1");
+  expect(await pool.take(one)).toEqual({ away: true });
+  const granted = await leased(database);
+  expect(granted).toBeGreaterThan(0);
+  expect(await pool.take(one)).toBe(one);
+  expect(await leased(database)).toBe(Number((pool.state().free + one) / toUnits("0.000001")) / 1e6);
+});
+
+test("who has been silent for too long holds nothing of a rate any more, and takes what is under way into account anew", async () => {
+  await using database = await createDatabase();
+  let aheadMs = 0;
+  await using silent = await openHolder(database, { now: () => performance.now() + aheadMs });
+  const meter = silent.rate("tokens key x", 100, 60_000);
+  expect(await meter.pool.take(30n)).toBe(30n);
+  await database.sql`
+    update lease_holder set started_at = now() - interval '1 hour', expires_at = now() - interval '10 minutes'`;
+  aheadMs = 61_000;
+  expect(silent.leases.valid()).toBe(false);
+  await using other = await openHolder(database);
+  const others = other.rate("tokens key x", 100, 60_000);
+  expect(await others.pool.take(80n)).toBe(80n);
+  // 30 are under way here, and 80 there: there is no room.
+  const result = await meter.pool.take(1n);
+  expect(result).toMatchObject({ short: { bound: 100n, free: -30n } });
+});
+
+test("what somebody has written off is gone for a process that lives after all", async () => {
+  await using database = await createDatabase();
+  const budgetId = await plantBudget(database.sql as never, "10");
+  await using holder = await openHolder(database);
+  const { pool } = holder.budget(budgetId);
+  const one = toUnits("1");
+  expect(await pool.take(one)).toBe(one);
+  await database.sql`update budget_lease set amount = 0, written_off = amount`;
+  // Asks for more than there is here, and hears of it.
+  const more = toUnits("5");
+  expect(await pool.take(more)).toBe(more);
+  const [row] = await database.sql<{ amount: string }[]>`select amount from budget_lease`;
+  expect(toUnits(row?.amount ?? "")).toBe(pool.state().free + one + more);
+});
