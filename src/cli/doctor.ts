@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { openDatabase } from "../database/database.ts";
 import { createMigrations, type Migration } from "../database/migrations.ts";
-import { createPool } from "../database/pool.ts";
+import { createPool, type Sql } from "../database/pool.ts";
 import { AppError } from "../errors/app-error.ts";
 import { StartupError } from "../errors/startup.ts";
 import { t } from "../i18n/messages.ts";
@@ -13,6 +13,8 @@ import { listModels } from "../providers/models.ts";
 import { openaiDialect } from "../providers/openai-dialect.ts";
 import { createTransport } from "../providers/transport.ts";
 import { toDefaultTarget } from "../services/registry.ts";
+import { listHeldLease } from "../sql/lease.ts";
+import { listLedgerFault } from "../sql/ledger.ts";
 import { countUnpartitioned } from "../sql/partition.ts";
 import { type Command, dataDirFlag } from "./command.ts";
 
@@ -51,16 +53,38 @@ async function checkDatabase(config: Config, log: Log): Promise<Finding[]> {
       select current_setting('server_version') as version, clock_timestamp() as now`;
     const current = known.every(({ appliedAt }) => appliedAt !== null);
     const stray = current ? await countUnpartitioned(sql) : 0;
+    const budgets = current ? await checkBudgets(sql) : [];
     await sql.end({ timeout: 1 });
     return [
       ok("database", `PostgreSQL ${row?.version}${database.embedded ? ", embedded" : ""}`),
       checkMigrations(known, unknown),
       ...(current ? [checkPartitions(stray)] : []),
+      ...budgets,
       checkClock(row?.now ?? new Date(0)),
     ];
   } catch (error) {
     return [fail("database", reasonOf(error))];
   }
+}
+
+/** Whether budgets add up, and what of them nobody can tell. */
+async function checkBudgets(sql: Sql): Promise<Finding[]> {
+  const faults = await listLedgerFault(sql);
+  const unknown = await listHeldLease(sql, { unknown: true });
+  return [
+    faults.length === 0
+      ? ok("ledger", "sums up to what was spent, and to what the calls on record cost")
+      : fail(
+          "ledger",
+          `${faults.map(({ budget, what, ledger, other }) => `budget ${JSON.stringify(budget)}: ${ledger} booked, ${other} by its ${what}`).join("; ")}; somebody has changed the tables by hand, or this is a bug worth a report`,
+        ),
+    ...unknown.map(({ holder_id, name, expires_at, amount, currency, budget }) =>
+      warn(
+        "budget",
+        `${amount} ${currency} of ${JSON.stringify(budget)} are held by a process that is gone (${name ?? "?"}, last heard of ${expires_at?.toISOString() ?? "long ago"}); start llmops on its data folder, or, if that is lost, run 'llmops lease settle ${holder_id}'`,
+      ),
+    ),
+  ];
 }
 
 function checkPartitions(stray: number): Finding {

@@ -11,6 +11,7 @@ import type { Command, Flag, Invocation, Terminal } from "./command.ts";
 import { configCommand } from "./config.ts";
 import { doctorCommand } from "./doctor.ts";
 import { keyCommand } from "./key.ts";
+import { leaseCommand } from "./lease.ts";
 import { migrateCommand } from "./migrate.ts";
 import { priceCommand } from "./price.ts";
 import { secretCommand } from "./secret.ts";
@@ -23,6 +24,7 @@ const commands: readonly Command[] = [
   accountCommand,
   keyCommand,
   priceCommand,
+  leaseCommand,
   secretCommand,
   auditCommand,
   doctorCommand,

@@ -19,6 +19,7 @@ const storable = {
   rate_limit: "id scope subject end_user requests tokens concurrency created_at updated_at",
   budget:
     "id name scope subject_id end_user period time_zone currency amount hard warn_at status created_at updated_at deleted_at",
+  lease: "holder_id leases spent",
   rate: "id base quote value valid_from source created_at",
   secret: "source data_keys",
 } as const;

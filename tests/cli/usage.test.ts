@@ -11,6 +11,7 @@ const commands = [
   "account",
   "key",
   "price",
+  "lease",
   "secret",
   "audit",
   "doctor",
