@@ -71,7 +71,7 @@ export interface Context extends AsyncDisposable {
 }
 
 /** How often the partitions of the records are looked after, in milliseconds. */
-const partitionMs = 3600_000;
+const partitionMs = 600_000;
 /** How often the journals of ended processes are looked for, in milliseconds. */
 const replayMs = 5000;
 /** How long a list of models may take before an error does without it, in milliseconds. */

@@ -7,6 +7,7 @@ import {
   ensurePartition,
   hasTextExtension,
   indexPartition,
+  indexTexts,
   insertTextExtension,
   lockPartitions,
   partitioned,
@@ -14,8 +15,6 @@ import {
 
 /** How many days ahead there are partitions. */
 const daysAhead = 7;
-/** How many days back the indexes for reading are looked after, in case nobody was there when a day was over. */
-const daysBack = 3;
 /** How long sums by the hour are kept, in days. */
 const hourlyDays = 400;
 
@@ -54,8 +53,8 @@ export function createPartitionService({
 
   return {
     /**
-     * Makes the partitions of today and the seven days after it, drops what is past its time, and gives the days that are over
-     * their indexes. One process at a time; another one finds it done. Returns whether it was this one.
+     * Makes the partitions of today and the seven days after it, drops what is past its time, and gives what is over its
+     * indexes. One process at a time; another one finds it done. Returns whether it was this one.
      */
     async upkeep(): Promise<boolean> {
       const today = clock.now();
@@ -80,9 +79,10 @@ export function createPartitionService({
         return true;
       });
       if (!wasOurs) return false;
-      // Outside of that transaction: an index takes its time, and holds nobody up but writers of that day.
-      for (let day = -daysBack; day < 0; day++)
-        await indexPartition(sql, { day: dayAfter(today, day), texts });
+      // Outside of that transaction: an index takes its time, and holds nobody up but writers of that day. The newest first, and
+      // all that are kept, in case nobody was there when a day was over.
+      while (texts && (await indexTexts(sql, today)));
+      for (let day = 1; day <= retention.requestDays; day++) await indexPartition(sql, dayAfter(today, -day));
       return true;
     },
   };

@@ -5,9 +5,9 @@ import { NotFoundError, ValidateError } from "../errors/app-error.ts";
 import type { Uuid } from "../id.ts";
 import { listVisibleAppIds } from "../sql/app.ts";
 import type { Db } from "../sql/db.ts";
+import { startReading } from "../sql/reading.ts";
 import {
   findRequest,
-  limitStatements,
   listRequest,
   type RequestDetail,
   type RequestFilter,
@@ -18,10 +18,24 @@ import { type Page, pageOf } from "./page.ts";
 export type { RequestDetail, RequestRow } from "../sql/request-list.ts";
 
 /** What to look for, with times instead of ids. */
-export type RequestQuery = Omit<RequestFilter, "visible" | "from" | "to"> & { from?: Date; to?: Date };
+export type RequestQuery = Omit<RequestFilter, "visible" | "from" | "to" | "collect"> & {
+  from?: Date;
+  to?: Date;
+};
 
 /** Longest time that is searched for a text, in milliseconds. */
 const textMsMax = 7 * 86_400_000;
+
+/** The first stretch of time that is searched for a text, in milliseconds. */
+const stretchMs = 2 * 3600_000;
+const dayMs = 86_400_000;
+/** What is older than some two months is searched at once. */
+const lengthMax = 32 * dayMs;
+/** Longest time for a page, in milliseconds. */
+export const readMsMax = 5000;
+
+/** The time in a UUIDv7, in milliseconds. */
+const timeOf = (id: Uuid): number => Number.parseInt(id.replaceAll("-", "").slice(0, 12), 16);
 
 /** The first UUIDv7 of a moment. */
 export const idAt = (moment: Date): Uuid => {
@@ -34,7 +48,8 @@ export const visibleApps = async (db: Db, { seesAll, accountId }: Principal): Pr
   seesAll ? undefined : listVisibleAppIds(db, accountId);
 
 /** SQLSTATE of a statement that was ended for its time. */
-const isTimeout = (error: unknown) => error instanceof Error && "code" in error && error.code === "57014";
+export const isTimeout = (error: unknown) =>
+  error instanceof Error && "code" in error && error.code === "57014";
 
 /** Reads what calls did. */
 export type RequestService = ReturnType<typeof createRequestService>;
@@ -53,6 +68,40 @@ export function createRequestService({ sql, clock }: { sql: Sql; clock: Clock })
     return { from: idAt(start), to: idAt(new Date(end.getTime() + (to ? 0 : 60_000))) };
   };
 
+  /**
+   * The newest calls that match, in stretches of time that double, from the newest back: what is common is found in the first of them
+   * without a look at the others, and what is rare is looked for by the indexes of each, however the database guesses.
+   */
+  const walk = async (tx: Db, filter: RequestFilter): Promise<RequestRow[]> => {
+    const deadline = performance.now() + readMsMax;
+    const now = clock.now().getTime();
+    const start = filter.from === undefined ? 0 : timeOf(filter.from);
+    const rows: RequestRow[] = [];
+    const until = filter.before ?? filter.to;
+    let end = until === undefined ? undefined : timeOf(until) + (until === filter.before ? 1 : 0);
+    const byRange = [filter.costMin, filter.durationMsMin, filter.ttftMsMin].some((it) => it !== undefined);
+    for (let length = stretchMs, today = false; ; ) {
+      const since = (end ?? now) - length;
+      const last = since <= start || length > lengthMax;
+      // What the first stretch has not enough of is rare: the rest of today is read as it lies, and of the days before only what
+      // the indexes of cost and times name. The database would rather walk back by the id, having no idea of the ends of ranges.
+      const collect = filter.text === undefined && length !== stretchMs && (today || byRange);
+      await startReading(tx, deadline - performance.now());
+      const from = last ? filter.from : idAt(new Date(since));
+      const bounds = { ...(from && { from }), ...(end !== undefined && { to: idAt(new Date(end)) }) };
+      const { from: _, to: __, ...rest } = filter;
+      rows.push(
+        ...(await listRequest(tx, { ...rest, ...bounds, collect, limit: filter.limit - rows.length })),
+      );
+      if (last || rows.length >= filter.limit) return rows;
+      end = since;
+      // The rest of the day is looked at alone: today has fewer indexes than the days before it.
+      today = filter.text === undefined && since % dayMs !== 0;
+      if (today) length = since % dayMs;
+      else length = filter.text === undefined && length < dayMs ? dayMs : 2 * length;
+    }
+  };
+
   return {
     /**
      * A page of the calls that `principal` may see, newest first.
@@ -63,10 +112,10 @@ export function createRequestService({ sql, clock }: { sql: Sql; clock: Clock })
       const { from: _, to: __, ...rest } = query;
       try {
         return await sql.begin("read only", async (tx) => {
-          await limitStatements(tx);
           const visible = await visibleApps(tx, principal);
-          const rows = await listRequest(tx, { ...rest, ...times, visible, limit: query.limit + 1 });
-          return pageOf(rows, query.limit);
+          if (visible?.length === 0) return { items: [], nextCursor: null };
+          const filter = { ...rest, ...times, visible, limit: query.limit + 1 };
+          return pageOf(await walk(tx, filter), query.limit);
         });
       } catch (error) {
         throw isTimeout(error) ? new ValidateError({ from: [{ key: "request.too_much" }] }) : error;

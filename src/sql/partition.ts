@@ -28,9 +28,18 @@ export async function deletePartitions(
   return row?.dropped ?? 0;
 }
 
-/** Gives a day that is over its indexes for reading; `texts` only where PostgreSQL has the extension `pg_trgm`. */
-export async function indexPartition(db: Db, { day, texts }: { day: string; texts: boolean }): Promise<void> {
-  await db`select index_partition(${day}::date, ${texts})`;
+/** Gives the calls of a day that is over their indexes for reading, where there are none. */
+export async function indexPartition(db: Db, day: string): Promise<void> {
+  await db`select index_partition(${day}::date)`;
+}
+
+/**
+ * Gives the content of the newest part of a day that is over its index for texts; `false` where there is none to be indexed, or
+ * another process is at it. Needs the extension.
+ */
+export async function indexTexts(db: Db, moment: Date): Promise<boolean> {
+  const [row] = await db<{ indexed: boolean }[]>`select index_texts(${moment}) as indexed`;
+  return row?.indexed ?? false;
 }
 
 /** Makes the extension that the search for text needs. Fails where this user may not. */
@@ -51,8 +60,7 @@ export async function countUnpartitioned(db: Db): Promise<number> {
   return row?.rows ?? 0;
 }
 
-/** Deletes the sums by the hour from before a day; those by the day stay. */
+/** Deletes the sums by the hour from before a day; those by the day and the month stay. */
 export async function deleteHourlyUsage(db: Db, before: Date): Promise<void> {
   await db`delete from usage where grain = 'hour' and starts_at < ${before}`;
-  await db`delete from usage_latency where grain = 'hour' and starts_at < ${before}`;
 }
