@@ -1,8 +1,6 @@
 /** A table for spreadsheets, or one JSON object per line. */
 export type ExportFormat = "csv" | "jsonl";
 
-type Row = Readonly<Record<string, unknown>>;
-
 /**
  * A value as a cell (RFC 4180). What a spreadsheet would take for a formula gets an apostrophe in front: the values are other
  * people's words.
@@ -21,23 +19,28 @@ const types = { csv: "text/csv; charset=utf-8", jsonl: "application/x-ndjson; ch
  * connection, so that half a file does not look like a whole one.
  */
 export function download(
-  pages: AsyncIterator<readonly Row[]>,
+  pages: AsyncIterator<readonly object[]>,
   { format, name, columns }: { format: ExportFormat; name: string; columns: readonly string[] },
 ): Response {
   const encoder = new TextEncoder();
-  const lineOf = (row: Row) =>
-    format === "csv"
-      ? `${columns.map((column) => cell(row[column])).join(",")}\r\n`
-      : `${JSON.stringify(row)}\n`;
+  const lineOf = (row: object) => {
+    if (format === "jsonl") return `${JSON.stringify(row)}\n`;
+    const values = row as Readonly<Record<string, unknown>>;
+    return `${columns.map((column) => cell(values[column])).join(",")}\r\n`;
+  };
   let head = format === "csv" ? `${columns.join(",")}\r\n` : "";
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        const { done, value } = await pages.next();
-        const text = head + (done ? "" : value.map(lineOf).join(""));
-        head = "";
-        if (text !== "") controller.enqueue(encoder.encode(text));
-        if (done) controller.close();
+        // Whoever asked is not asked again before there is something: a page without rows is none.
+        for (;;) {
+          const { done, value } = await pages.next();
+          const text = head + (done ? "" : value.map(lineOf).join(""));
+          head = "";
+          if (text !== "") controller.enqueue(encoder.encode(text));
+          if (done) return controller.close();
+          if (text !== "") return;
+        }
       },
       async cancel() {
         await pages.return?.();

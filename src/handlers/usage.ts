@@ -138,16 +138,21 @@ const usageColumns = [
   "duration_ms_p99",
 ];
 
-/** `GET /usage/export` */
+/** `GET /usage/export`: everything that matches, page by page as it is read. The first page is there before the answer. */
 export async function exportUsage(
   { usage }: Needs,
   { principal, query, format }: { principal: Principal; query: UsageFilterQuery; format: ExportFormat },
 ): Promise<Response> {
-  const items = (await usage.list(principal, toQuery(query))).map(toWireUsage);
+  const filter = toQuery(query);
+  const first = await usage.page(principal, filter);
   const pages = async function* () {
-    yield format === "csv"
-      ? items.flatMap(toRows)
-      : (items as readonly object[] as Record<string, unknown>[]);
+    for (let page = first; ; ) {
+      yield page.items
+        .map(toWireUsage)
+        .flatMap((item): object[] => (format === "csv" ? toRows(item) : [item]));
+      if (page.rest === null) return;
+      page = await usage.page(principal, filter, page.rest);
+    }
   };
   return download(pages(), { format, name: "usage", columns: usageColumns });
 }

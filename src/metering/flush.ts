@@ -7,7 +7,7 @@ import {
   insertRequestContentMany,
   insertRequestMany,
 } from "../sql/request.ts";
-import { insertUsageLatencyMany, insertUsageMany } from "../sql/usage-rollup.ts";
+import { insertUsageMany } from "../sql/usage-rollup.ts";
 import { ledgerOf } from "./ledger.ts";
 import type { CallRecord } from "./record.ts";
 import { rollUp } from "./rollup.ts";
@@ -48,8 +48,7 @@ const writeSums = async (
   items: readonly Closed[],
   holderId: Uuid,
 ): Promise<void> => {
-  const { usage, latency } = rollUp(items.map(({ record }) => record));
-  await Promise.all([insertUsageMany(tx, usage), insertUsageLatencyMany(tx, latency)]);
+  await insertUsageMany(tx, rollUp(items.map(({ record }) => record)));
   const now = new Date().toISOString();
   const booked = items.flatMap(({ record }) => ledgerOf(record, now));
   // Last, since others wait for the locks.

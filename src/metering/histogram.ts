@@ -8,6 +8,12 @@ const logRatio = Math.log(ratio);
 /** Longest time that is told apart, in milliseconds: an hour. */
 const msMax = 3_600_000;
 
+/** Decimal digits that the count of a bucket has for itself; the migration of the table says it once more. */
+const digits = 12;
+/** The same in PostgreSQL's own digits, of which each holds four of them. */
+const perBucket = digits / 4;
+const nothing = "0".repeat(digits);
+
 /** The bucket of a time in milliseconds; 0 for what is below one. */
 export const bucketOf = (ms: number): number =>
   ms < 1 ? 0 : 1 + Math.floor(Math.log(Math.min(ms, msMax)) / logRatio + 1e-9);
@@ -15,9 +21,54 @@ export const bucketOf = (ms: number): number =>
 /** The time that a bucket stands for, in milliseconds. */
 export const msOf = (bucket: number): number => (bucket === 0 ? 0 : ratio ** (bucket - 0.5));
 
+/**
+ * A histogram as one number, the sum of ten to the power of 12 times its bucket for each call, so that PostgreSQL adds
+ * histograms up as the numbers that they are, in one step and not by the bucket. `buckets` names each call's; with `sign` -1
+ * it is what takes them out again. Written as `numeric` reads it, without the zeros at the end: `2000000000001e24`.
+ */
+export function histogramOf(buckets: readonly number[], sign: 1 | -1): string {
+  const [only] = buckets;
+  if (only === undefined) return "0";
+  const minus = sign < 0 ? "-" : "";
+  if (buckets.length === 1) return `${minus}1e${digits * only}`;
+  const sorted = Uint16Array.from(buckets).sort();
+  let text = "";
+  let bucket = sorted.at(-1) ?? 0;
+  let calls = 0;
+  for (let place = sorted.length - 1; place >= 0; place--) {
+    const next = sorted[place] ?? 0;
+    if (next !== bucket) {
+      text += String(calls).padStart(digits, "0") + nothing.repeat(bucket - next - 1);
+      bucket = next;
+      calls = 0;
+    }
+    calls++;
+  }
+  return `${minus}${text}${String(calls).padStart(digits, "0")}e${digits * bucket}`;
+}
+
+/**
+ * How many calls are in which bucket, lowest first, of the sum of such numbers as PostgreSQL's `numeric_send` writes it: how many
+ * digits, the power of the first, sign and scale, two bytes each, then the digits to the base of ten thousand.
+ */
+export function countsOf(sent: Uint8Array): Map<number, number> {
+  const view = new DataView(sent.buffer, sent.byteOffset, sent.byteLength);
+  const first = view.getInt16(2);
+  const counts = new Map<number, number>();
+  for (let place = view.getInt16(0) - 1; place >= 0; place--) {
+    const digit = view.getUint16(8 + 2 * place);
+    if (digit === 0) continue;
+    const power = first - place;
+    const bucket = Math.floor(power / perBucket);
+    counts.set(bucket, (counts.get(bucket) ?? 0) + digit * 10_000 ** (power % perBucket));
+  }
+  return counts;
+}
+
 /** The time that a share `q` of the calls took at most, in milliseconds; `null` of none. `counts` goes by bucket. */
 export function quantile(counts: ReadonlyMap<number, number>, q: number): number | null {
-  const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
+  let total = 0;
+  for (const count of counts.values()) total += count;
   if (total === 0) return null;
   const rank = Math.max(1, Math.ceil(q * total));
   let seen = 0;

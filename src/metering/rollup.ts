@@ -1,32 +1,119 @@
 import { nilUuid } from "../id.ts";
-import type { UsageLatencyRow, UsageRow } from "../sql/usage-rollup.ts";
-import { bucketOf } from "./histogram.ts";
-import { formatDecimal, parseDecimal, rescale } from "./money.ts";
+import type { UsageRow } from "../sql/usage-rollup.ts";
+import { bucketOf, histogramOf } from "./histogram.ts";
+import { type Decimal, formatDecimal, parseDecimal, rescale } from "./money.ts";
 import type { CallRecord } from "./record.ts";
 
-/** Sums as they are added to the tables, in the order in which rows are to be locked. */
-export interface Rollup {
-  usage: UsageRow[];
-  latency: UsageLatencyRow[];
+/** A row that grows: what is exact or many stays as it is until all calls are there. */
+interface Sums {
+  row: UsageRow;
+  cost: Decimal;
+  /** The bucket of each call. */
+  ttft: number[];
+  duration: number[];
 }
 
-const grains = ["hour", "day"] as const;
+/** A grain: how much of an ISO time tells it, and what makes the start of it whole. */
+const grains = {
+  hour: { length: 13, rest: ":00:00.000Z" },
+  day: { length: 10, rest: "T00:00:00.000Z" },
+  month: { length: 7, rest: "-01T00:00:00.000Z" },
+} as const;
 
-/** The start of the hour, or of the day, of a time (UTC). */
-const startOf = (iso: string, grain: "hour" | "day"): string =>
-  grain === "hour" ? `${iso.slice(0, 13)}:00:00.000Z` : `${iso.slice(0, 10)}T00:00:00.000Z`;
+/** What a row counts. */
+const counts = [
+  "calls",
+  "errors",
+  "cache_hits",
+  "estimated_calls",
+  "unpriced_calls",
+  "prompt_tokens",
+  "cached_tokens",
+  "cache_write_tokens",
+  "completion_tokens",
+  "reasoning_tokens",
+] as const satisfies readonly (keyof UsageRow)[];
 
-/** Where a call counts: once for the service, and once for its end user where it names one. */
-const cutsOf = ({ key_id, model, model_used, provider, end_user }: CallRecord) => {
-  const service = {
-    cut: "service" as const,
-    key_id: key_id ?? nilUuid,
-    model: model_used ?? model,
-    provider: provider ?? "",
-    end_user: "",
-  };
-  if (end_user === null) return [service];
-  return [service, { cut: "user" as const, key_id: nilUuid, model: "", provider: "", end_user }];
+type Spot = Pick<UsageRow, "cut" | "app_id" | "key_id" | "model" | "provider" | "end_user" | "currency">;
+
+const emptySums = (grain: UsageRow["grain"], starts_at: string, spot: Spot): Sums => ({
+  row: {
+    grain,
+    starts_at,
+    cut: spot.cut,
+    app_id: spot.app_id,
+    key_id: spot.key_id,
+    model: spot.model,
+    provider: spot.provider,
+    end_user: spot.end_user,
+    currency: spot.currency,
+    calls: 0,
+    errors: 0,
+    cache_hits: 0,
+    estimated_calls: 0,
+    unpriced_calls: 0,
+    prompt_tokens: 0,
+    cached_tokens: 0,
+    cache_write_tokens: 0,
+    completion_tokens: 0,
+    reasoning_tokens: 0,
+    cost: "0",
+    ttft: "0",
+    duration: "0",
+  },
+  cost: { units: 0n, scale: 0 },
+  ttft: [],
+  duration: [],
+});
+
+/** Stands between the parts of a key: no text of the database can hold it. */
+const nul = "\0";
+
+/** The call for the service: by app, key, model and provider. */
+const serviceSums = (hours: Map<string, Sums>, record: CallRecord, currency: string): Sums => {
+  const hour = record.created_at.slice(0, grains.hour.length);
+  const key_id = record.key_id ?? nilUuid;
+  const model = record.model_used ?? record.model;
+  const provider = record.provider ?? "";
+  const key = `${hour}service${nul}${record.app_id}${key_id}${model}${nul}${provider}${nul}${currency}`;
+  let sums = hours.get(key);
+  if (!sums) {
+    const spot = {
+      cut: "service",
+      app_id: record.app_id,
+      key_id,
+      model,
+      provider,
+      end_user: "",
+      currency,
+    } as const;
+    sums = emptySums("hour", hour + grains.hour.rest, spot);
+    hours.set(key, sums);
+  }
+  return sums;
+};
+
+/** The call for people: by app and end user. */
+const userSums = (hours: Map<string, Sums>, record: CallRecord, currency: string): Sums | undefined => {
+  const { app_id, end_user } = record;
+  if (end_user === null) return undefined;
+  const hour = record.created_at.slice(0, grains.hour.length);
+  const key = `${hour}user${nul}${app_id}${end_user}${nul}${currency}`;
+  let sums = hours.get(key);
+  if (!sums) {
+    const spot = {
+      cut: "user",
+      app_id,
+      key_id: nilUuid,
+      model: "",
+      provider: "",
+      end_user,
+      currency,
+    } as const;
+    sums = emptySums("hour", hour + grains.hour.rest, spot);
+    hours.set(key, sums);
+  }
+  return sums;
 };
 
 /** The call's costs by currency: its own, and those of attempts in another. */
@@ -43,81 +130,55 @@ export function costsOf({
   return costs;
 }
 
-/** Adds to a sum that is kept as an exact decimal. */
-const plus = (a: string, b: string, sign: number): string => {
-  const [x, y] = [parseDecimal(a), parseDecimal(b)];
-  const scale = Math.max(x.scale, y.scale);
-  const added = rescale(y, scale).units * BigInt(sign);
-  return formatDecimal({ units: rescale(x, scale).units + added, scale });
+const plus = (a: Decimal, b: Decimal): Decimal => {
+  if (a.scale === b.scale) return { units: a.units + b.units, scale: a.scale };
+  const scale = Math.max(a.scale, b.scale);
+  return { units: rescale(a, scale).units + rescale(b, scale).units, scale };
 };
 
-const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
+const parsed = (cost: string, sign: 1 | -1): Decimal => {
+  const { units, scale } = parseDecimal(cost);
+  return { units: sign < 0 ? -units : units, scale };
+};
 
 /**
- * Folds calls into the sums of their hours and days; with `sign` -1 into what takes them out again. Sorted by key, so that
+ * Folds calls into the sums of their hours, days and months; with `sign` -1 into what takes them out again. Sorted by key, so that
  * processes that write at the same time lock the rows in the same order.
  */
-export function rollUp(records: readonly CallRecord[], sign: 1 | -1 = 1): Rollup {
-  const usage = new Map<string, UsageRow>();
-  const latency = new Map<string, UsageLatencyRow>();
+export function rollUp(records: readonly CallRecord[], sign: 1 | -1 = 1): UsageRow[] {
+  const hours = new Map<string, Sums>();
   for (const record of records) {
-    const costs = costsOf(record);
-    for (const grain of grains) {
-      for (const cut of cutsOf(record)) {
-        const at = { grain, starts_at: startOf(record.created_at, grain), app_id: record.app_id, ...cut };
-        const key = [
-          grain,
-          at.starts_at,
-          at.cut,
-          at.app_id,
-          at.key_id,
-          at.model,
-          at.provider,
-          at.end_user,
-        ].join("\n");
-        for (const [currency, amounts] of costs) {
-          const own = currency === (record.currency ?? "");
-          const row = usage.get(`${key}\n${currency}`) ?? emptyUsage({ ...at, currency });
-          usage.set(`${key}\n${currency}`, row);
-          if (own) addCall(row, record, sign);
-          for (const amount of amounts) row.cost = plus(row.cost, amount, sign);
-        }
-        for (const metric of ["ttft", "duration"] as const) {
-          const ms = metric === "ttft" ? record.ttft_ms : record.duration_ms;
-          if (ms === null) continue;
-          const bucket = bucketOf(ms);
-          const place = `${key}\n${metric}\n${String(bucket).padStart(4, "0")}`;
-          const row = latency.get(place) ?? { ...at, metric, bucket, calls: 0 };
-          row.calls += sign;
-          latency.set(place, row);
-        }
+    const currency = record.currency ?? "";
+    const service = serviceSums(hours, record, currency);
+    const user = userSums(hours, record, currency);
+    const cost = record.cost === null ? undefined : parsed(record.cost, sign);
+    const ttft = record.ttft_ms === null ? undefined : bucketOf(record.ttft_ms);
+    const duration = bucketOf(record.duration_ms);
+    for (const sums of user ? [service, user] : [service]) {
+      addCall(sums.row, record, sign);
+      if (cost) sums.cost = plus(sums.cost, cost);
+      if (ttft !== undefined) sums.ttft.push(ttft);
+      sums.duration.push(duration);
+    }
+    // What attempts cost in another currency; no further call.
+    for (const attempt of record.attempts) {
+      if (attempt.currency === null || attempt.currency === record.currency || attempt.cost === null)
+        continue;
+      const other = parsed(attempt.cost, sign);
+      for (const sums of [
+        serviceSums(hours, record, attempt.currency),
+        userSums(hours, record, attempt.currency),
+      ]) {
+        if (sums) sums.cost = plus(sums.cost, other);
       }
     }
   }
-  const sorted = <T>(rows: Map<string, T>) =>
-    [...rows].sort(([a], [b]) => compare(a, b)).map(([, row]) => row);
-  return { usage: sorted(usage), latency: sorted(latency) };
+  for (const sums of hours.values()) finish(sums, sign);
+  const byHour = sorted(hours);
+  const byDay = coarser(byHour, ["hour", "day"], sign);
+  const byMonth = coarser(byDay, ["day", "month"], sign);
+  return [byHour, byDay, byMonth].flatMap((all) => all.map(([, { row }]) => row));
 }
-
-const emptyUsage = (
-  at: Pick<
-    UsageRow,
-    "grain" | "starts_at" | "cut" | "app_id" | "key_id" | "model" | "provider" | "end_user" | "currency"
-  >,
-): UsageRow => ({
-  ...at,
-  calls: 0,
-  errors: 0,
-  cache_hits: 0,
-  estimated_calls: 0,
-  unpriced_calls: 0,
-  prompt_tokens: 0,
-  cached_tokens: 0,
-  cache_write_tokens: 0,
-  completion_tokens: 0,
-  reasoning_tokens: 0,
-  cost: "0",
-});
 
 function addCall(row: UsageRow, record: CallRecord, sign: 1 | -1): void {
   row.calls += sign;
@@ -131,3 +192,37 @@ function addCall(row: UsageRow, record: CallRecord, sign: 1 | -1): void {
   row.completion_tokens += sign * record.completion_tokens;
   row.reasoning_tokens += sign * record.reasoning_tokens;
 }
+
+/** Writes what is exact or many into the row. */
+function finish({ row, cost, ttft, duration }: Sums, sign: 1 | -1): void {
+  row.cost = formatDecimal(cost);
+  row.ttft = histogramOf(ttft, sign);
+  row.duration = histogramOf(duration, sign);
+}
+
+/**
+ * Finished sums by a coarser grain. Most batches are of one hour, and most rows the same by each grain: what no other hour joins
+ * is not made anew. Each key begins with its time, so that the order stays, too.
+ */
+function coarser(all: Keyed, [from, to]: ["hour" | "day", "day" | "month"], sign: 1 | -1): Keyed {
+  const result = new Map<string, Sums>();
+  for (const [key, fine] of all) {
+    const time = key.slice(0, grains[to].length);
+    const place = time + key.slice(grains[from].length);
+    const sums = result.get(place);
+    if (!sums) {
+      result.set(place, { ...fine, row: { ...fine.row, grain: to, starts_at: time + grains[to].rest } });
+      continue;
+    }
+    for (const count of counts) sums.row[count] += fine.row[count];
+    sums.cost = plus(sums.cost, fine.cost);
+    sums.ttft = [...sums.ttft, ...fine.ttft];
+    sums.duration = [...sums.duration, ...fine.duration];
+    finish(sums, sign);
+  }
+  return sorted(result);
+}
+
+type Keyed = readonly (readonly [key: string, sums: Sums])[];
+
+const sorted = (all: ReadonlyMap<string, Sums>): Keyed => [...all].sort(([a], [b]) => (a < b ? -1 : 1));

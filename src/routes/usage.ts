@@ -98,7 +98,7 @@ const ExportUsageContract = {
     operationId: "exportUsage",
     tag: "usage",
     summary: "Download the same",
-    description: "As CSV a row for each currency.",
+    description: "All of it, however many rows that are. As CSV a row for each currency.",
   }),
 };
 
@@ -118,6 +118,7 @@ export const usageRoutes = (needs: { usage: UsageService }) =>
       "/export",
       ({ query: { format = "csv", ...query }, request, scope }) => {
         checkQuery(request);
+        scope.untimed();
         return exportUsage(needs, { principal: principalOf(scope), query, format });
       },
       ExportUsageContract,

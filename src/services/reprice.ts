@@ -85,8 +85,8 @@ export async function reprice(
       result.changed += fresh.length;
       if (!dryRun && fresh.length > 0) {
         await updateRequestCostMany(tx, fresh);
-        await insertUsageMany(tx, rollUp(old, -1).usage);
-        await insertUsageMany(tx, rollUp(fresh).usage);
+        await insertUsageMany(tx, rollUp(old, -1));
+        await insertUsageMany(tx, rollUp(fresh));
         const charged = fresh.filter(({ charges }) => charges);
         const ids = charged.map(({ id }) => id);
         const booked = ids.length > 0 ? await listBookedSum(tx, ids) : [];

@@ -2,21 +2,19 @@ import type { Principal } from "../auth/principal.ts";
 import type { Clock } from "../clock.ts";
 import type { Sql } from "../database/pool.ts";
 import { ValidateError } from "../errors/app-error.ts";
-import { quantile } from "../metering/histogram.ts";
-import {
-  listUsage,
-  listUsageLatency,
-  type UsageBucket,
-  type UsageFilter,
-  type UsageKey,
-  type UsageSums,
-} from "../sql/usage.ts";
-import { visibleApps } from "./request.ts";
+import { nilUuid, type Uuid } from "../id.ts";
+import { countsOf, quantile } from "../metering/histogram.ts";
+import { startReading } from "../sql/reading.ts";
+import { listUsage, placeOf, type UsageFilter, type UsageKey, type UsageSums } from "../sql/usage.ts";
+import { isTimeout, readMsMax, visibleApps } from "./request.ts";
 
 export type { UsageGroup } from "../sql/usage.ts";
 
 /** What to sum up; without times the last 30 days. */
-export type UsageQuery = Omit<UsageFilter, "visible" | "from" | "to" | "limit"> & { from?: Date; to?: Date };
+export type UsageQuery = Omit<UsageFilter, "visible" | "from" | "to" | "months" | "after" | "limit"> & {
+  from?: Date;
+  to?: Date;
+};
 
 /** Quantiles of a time, in milliseconds, within 2 %; `null` where no call had it. */
 export interface Quantiles {
@@ -25,9 +23,16 @@ export interface Quantiles {
   p99: number | null;
 }
 
+/** A stretch of time of which sums are still to be read, without those of its first period up to a place. */
+export interface UsageRest {
+  from: Date;
+  to: Date;
+  after?: readonly string[] | undefined;
+}
+
 /** Sums of one period and group. */
 export interface Usage {
-  key: UsageKey;
+  key: Omit<UsageKey, "account_id"> & { account_id?: Uuid | null };
   calls: number;
   errors: number;
   cacheHits: number;
@@ -50,16 +55,57 @@ const daysMax = { hour: 31, day: 400, month: 1830 } as const;
 const daysDefault = 30;
 /** Most rows of one answer. */
 const rowsMax = 10_000;
+/** Rows that are read at once for a download. */
+const pageRows = 500;
 
-/** What tells one period and group from all others. */
-const keyOf = (row: UsageKey): UsageKey => {
+/** The start of the period (UTC) that a time is in, or of one that is some periods on. */
+function periodOf(by: UsageFilter["by"], time: Date, on = 0): Date {
+  const [year, month, day, hour] = [
+    time.getUTCFullYear(),
+    time.getUTCMonth(),
+    time.getUTCDate(),
+    time.getUTCHours(),
+  ];
+  if (by === "month") return new Date(Date.UTC(year, month + on));
+  if (by === "day") return new Date(Date.UTC(year, month, day + on));
+  return new Date(Date.UTC(year, month, day, hour + on));
+}
+
+/** The first start of a month from a time on. */
+const monthFrom = (time: Date): Date => periodOf("month", new Date(time.getTime() - 1), 1);
+
+/** A row as an entry: numbers, quantiles, and nobody where no account is known. */
+function toUsage({ ttft, duration, costs, ...row }: UsageSums): Usage {
   const { period, app_id, key_id, model, provider, user, account_id } = row;
-  return Object.fromEntries(
-    Object.entries({ period, app_id, key_id, model, provider, user, account_id }).filter(
-      ([, value]) => value !== undefined,
-    ),
-  ) as unknown as UsageKey;
-};
+  const quantiles = (sent: Uint8Array): Quantiles => {
+    const counts = countsOf(sent);
+    return { p50: quantile(counts, 0.5), p95: quantile(counts, 0.95), p99: quantile(counts, 0.99) };
+  };
+  return {
+    key: {
+      period,
+      ...(app_id !== undefined && { app_id }),
+      ...(key_id !== undefined && { key_id }),
+      ...(model !== undefined && { model }),
+      ...(provider !== undefined && { provider }),
+      ...(user !== undefined && { user }),
+      ...(account_id !== undefined && { account_id: account_id === nilUuid ? null : account_id }),
+    },
+    calls: Number(row.calls),
+    errors: Number(row.errors),
+    cacheHits: Number(row.cache_hits),
+    estimatedCalls: Number(row.estimated_calls),
+    unpricedCalls: Number(row.unpriced_calls),
+    promptTokens: Number(row.prompt_tokens),
+    cachedTokens: Number(row.cached_tokens),
+    cacheWriteTokens: Number(row.cache_write_tokens),
+    completionTokens: Number(row.completion_tokens),
+    reasoningTokens: Number(row.reasoning_tokens),
+    costs,
+    ttftMs: quantiles(ttft),
+    durationMs: quantiles(duration),
+  };
+}
 
 /** Adds up the calls, and tells them apart. */
 export type UsageService = ReturnType<typeof createUsageService>;
@@ -85,68 +131,64 @@ export function createUsageService({ sql, clock }: { sql: Sql; clock: Clock }) {
     return { from, to };
   };
 
+  /** The whole months of a stretch of time. Nothing comes after now, so that a month which goes on is whole as well. */
+  const monthsOf = (from: Date, to: Date): { from: Date; to: Date } => {
+    const end = to > clock.now() ? to : periodOf("month", to);
+    const start = monthFrom(from);
+    return start < end ? { from: start, to: end } : { from: to, to };
+  };
+
+  /** What somebody may see of it. @throws {ValidateError} it takes too long. */
+  const read = async (
+    principal: Principal,
+    filter: Omit<UsageFilter, "visible" | "months">,
+  ): Promise<UsageSums[]> => {
+    const months = monthsOf(filter.from, filter.to);
+    try {
+      return await sql.begin("read only", async (tx) => {
+        const visible = await visibleApps(tx, principal);
+        if (visible?.length === 0) return [];
+        await startReading(tx, readMsMax);
+        return listUsage(tx, { ...filter, months, visible });
+      });
+    } catch (error) {
+      throw isTimeout(error) ? new ValidateError({ from: [{ key: "request.too_much" }] }) : error;
+    }
+  };
+
   return {
     /** Sums by period and group, oldest first. @throws {ValidateError} see above, or more than 10,000 rows. */
     async list(principal: Principal, query: UsageQuery): Promise<Usage[]> {
-      const filter: UsageFilter = {
-        ...query,
-        ...checked(query),
-        visible: await visibleApps(sql, principal),
-        limit: rowsMax + 1,
-      };
-      const [sums, buckets] = await Promise.all([listUsage(sql, filter), listUsageLatency(sql, filter)]);
-      if (sums.length > rowsMax)
+      const { from, to } = checked(query);
+      const rows = await read(principal, { ...query, from, to, limit: rowsMax + 1 });
+      if (rows.length > rowsMax)
         throw new ValidateError({ group: [{ key: "usage.too_many", params: { max: rowsMax } }] });
-      return fold(sums, buckets);
+      return rows.map(toUsage);
+    },
+
+    /**
+     * A page of the same, of one period, and what is left after it; `rest` is what was left by the page before. However many rows
+     * there are, each is read once.
+     * @throws {ValidateError} see above.
+     */
+    async page(
+      principal: Principal,
+      query: UsageQuery,
+      rest: UsageRest = checked(query),
+    ): Promise<{ items: Usage[]; rest: UsageRest | null }> {
+      const { to } = rest;
+      for (let { from, after } = rest; from < to; from = periodOf(query.by, from, 1), after = undefined) {
+        const end = new Date(Math.min(periodOf(query.by, from, 1).getTime(), to.getTime()));
+        const stretch = { from, to: end, ...(after && { after }) };
+        const rows = await read(principal, { ...query, ...stretch, limit: pageRows });
+        const last = rows.at(-1);
+        if (!last) continue;
+        const items = rows.map(toUsage);
+        if (rows.length === pageRows && query.groups.length > 0)
+          return { items, rest: { from, to, after: placeOf(last, query.groups) } };
+        return { items, rest: end < to ? { from: end, to } : null };
+      }
+      return { items: [], rest: null };
     },
   };
-}
-
-/** The rows of all currencies, and the histograms, as one entry for each period and group. */
-function fold(sums: readonly UsageSums[], buckets: readonly UsageBucket[]): Usage[] {
-  const entries = new Map<string, Usage>();
-  const histograms = new Map<string, Map<number, number>>();
-  for (const row of buckets) {
-    const place = `${JSON.stringify(keyOf(row))}${row.metric}`;
-    const histogram = histograms.get(place) ?? new Map<number, number>();
-    histogram.set(row.bucket, Number(row.calls));
-    histograms.set(place, histogram);
-  }
-  const quantiles = (place: string): Quantiles => {
-    const histogram = histograms.get(place) ?? new Map<number, number>();
-    return { p50: quantile(histogram, 0.5), p95: quantile(histogram, 0.95), p99: quantile(histogram, 0.99) };
-  };
-  for (const row of sums) {
-    const key = keyOf(row);
-    const place = JSON.stringify(key);
-    const entry = entries.get(place) ?? {
-      key,
-      calls: 0,
-      errors: 0,
-      cacheHits: 0,
-      estimatedCalls: 0,
-      unpricedCalls: 0,
-      promptTokens: 0,
-      cachedTokens: 0,
-      cacheWriteTokens: 0,
-      completionTokens: 0,
-      reasoningTokens: 0,
-      costs: [],
-      ttftMs: quantiles(`${place}ttft`),
-      durationMs: quantiles(`${place}duration`),
-    };
-    entries.set(place, entry);
-    entry.calls += Number(row.calls);
-    entry.errors += Number(row.errors);
-    entry.cacheHits += Number(row.cache_hits);
-    entry.estimatedCalls += Number(row.estimated_calls);
-    entry.unpricedCalls += Number(row.unpriced_calls);
-    entry.promptTokens += Number(row.prompt_tokens);
-    entry.cachedTokens += Number(row.cached_tokens);
-    entry.cacheWriteTokens += Number(row.cache_write_tokens);
-    entry.completionTokens += Number(row.completion_tokens);
-    entry.reasoningTokens += Number(row.reasoning_tokens);
-    if (row.currency !== "") entry.costs.push({ currency: row.currency, cost: row.cost });
-  }
-  return [...entries.values()];
 }

@@ -3,7 +3,7 @@ import type { Db } from "./db.ts";
 
 /** Where sums belong: a grain and its start, and who or what they are of; see the table's migration. */
 export interface UsagePlace {
-  grain: "hour" | "day";
+  grain: "hour" | "day" | "month";
   /** ISO 8601. */
   starts_at: string;
   cut: "service" | "user";
@@ -29,13 +29,9 @@ export interface UsageRow extends UsagePlace {
   reasoning_tokens: number;
   /** Exact decimal. */
   cost: string;
-}
-
-/** What is added to one bucket of a histogram. */
-export interface UsageLatencyRow extends UsagePlace {
-  metric: "ttft" | "duration";
-  bucket: number;
-  calls: number;
+  /** Histograms as numbers. */
+  ttft: string;
+  duration: string;
 }
 
 /** Adds to the sums. The rows are locked in the order given, which must be the same for everybody. */
@@ -53,14 +49,7 @@ export async function insertUsageMany(db: Db, rows: readonly UsageRow[]): Promis
       cache_write_tokens = usage.cache_write_tokens + excluded.cache_write_tokens,
       completion_tokens = usage.completion_tokens + excluded.completion_tokens,
       reasoning_tokens = usage.reasoning_tokens + excluded.reasoning_tokens,
-      cost = usage.cost + excluded.cost`;
-}
-
-/** Adds to the histograms, in the same manner. */
-export async function insertUsageLatencyMany(db: Db, rows: readonly UsageLatencyRow[]): Promise<void> {
-  await db`
-    insert into usage_latency
-    select * from json_populate_recordset(null::usage_latency, ${JSON.stringify(rows)}::text::json)
-    on conflict (grain, starts_at, cut, app_id, key_id, model, provider, end_user, metric, bucket)
-    do update set calls = usage_latency.calls + excluded.calls`;
+      cost = usage.cost + excluded.cost,
+      ttft = usage.ttft + excluded.ttft,
+      duration = usage.duration + excluded.duration`;
 }

@@ -1,7 +1,9 @@
 import { expect, test } from "bun:test";
+import { insertRequestMany } from "../../src/sql/request.ts";
 import { toRequest } from "../harness/app.ts";
+import { callAt } from "../harness/call-record.ts";
 import { type GatewayApp, startGateway } from "../harness/gateway.ts";
-import { dataOf } from "../harness/people.ts";
+import { dataOf, startWithPeople } from "../harness/people.ts";
 import { plays } from "../harness/provider.ts";
 
 const ask = (it: GatewayApp, model: string, content: string, rest: object = {}) =>
@@ -159,6 +161,54 @@ test("downloads the same as CSV and as JSON lines, and defuses what a spreadshee
   ).toEqual([row]);
   const sums = await get("/usage/export?group=model");
   expect(sums.text.split("\r\n")[1]).toMatch(/^\d{4}-\d\d-\d\dT00:00:00\.000Z,,,gpt,,,,1,0,0,/);
+});
+
+/** The pieces of a download as they come, each asked for when the one before was there. */
+async function piecesOf(app: Awaited<ReturnType<typeof startWithPeople>>, path: string): Promise<string[]> {
+  const response = await app.fetch(toRequest("GET", path, { headers: app.owner.headers }));
+  expect(response.status).toBe(200);
+  const decoder = new TextDecoder();
+  const pieces: string[] = [];
+  const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+  for (let read = await reader.read(); !read.done; read = await reader.read())
+    pieces.push(decoder.decode(read.value));
+  return pieces;
+}
+const linesOf = (pieces: readonly string[]) => pieces.join("").split(/\r?\n/).slice(0, -1);
+
+test("downloads everything there is, in pieces of a page each, and ends where there is nothing", async () => {
+  await using app = await startWithPeople();
+  const { sql } = app.database;
+  const start = Date.UTC(2026, 0, 5);
+  const calls = Array.from({ length: 1234 }, (_, n) => callAt(new Date(start + n * 1000)));
+  await insertRequestMany(sql, JSON.stringify(calls));
+  await sql`
+    insert into usage (grain, starts_at, cut, app_id, key_id, model, provider, end_user, currency, calls, ttft)
+    select 'day', day, 'user', gen_random_uuid(), gen_random_uuid(), '', '', 'user-' || n, 'CNY', n, 1e1404
+    from generate_series(1, 5200) n, generate_series('2026-01-05'::timestamptz, '2026-01-06', interval '1 day') day`;
+  const times = "from=2026-01-01T00:00:00Z&to=2026-01-31T00:00:00Z";
+  const users = Array.from({ length: 5200 }, (_, n) => `user-${n + 1}`).sort();
+  for (const format of ["csv", "jsonl"]) {
+    const head = format === "csv" ? 1 : 0;
+    const requests = await piecesOf(app, `/request/export?${times}&format=${format}`);
+    expect(requests.map((piece) => linesOf([piece]).length)).toEqual([500 + head, 500, 234]);
+    const ids = linesOf(requests)
+      .slice(head)
+      .map((line) => /[0-9a-f-]{36}/.exec(line)?.[0]);
+    expect(ids).toEqual(calls.map(({ id }) => id).reverse());
+
+    const usage = await piecesOf(app, `/usage/export?${times}&group=user&format=${format}`);
+    expect(Math.max(...usage.map((piece) => linesOf([piece]).length))).toBeLessThanOrEqual(500 + head);
+    const named = linesOf(usage)
+      .slice(head)
+      .map((line) => /user-\d+/.exec(line)?.[0] ?? "");
+    expect(named).toEqual([...users, ...users]);
+
+    for (const path of ["/request/export?user=nobody&", "/usage/export?user=nobody&"])
+      expect(linesOf(await piecesOf(app, `${path}${times}&format=${format}`))).toHaveLength(head);
+  }
+  const list = await app.owner.call("GET", `/usage?${times}&group=user`);
+  expect(list).toMatchObject({ code: "VALIDATE_ERROR", data: { group: [expect.any(String)] } });
 });
 
 test("keeps texts that no database can, but for what it cannot", async () => {

@@ -41,7 +41,6 @@ const ownTables = [
   "session",
   "setup_token",
   "usage",
-  "usage_latency",
 ];
 
 /** What this program brings. */
