@@ -1,5 +1,8 @@
 import { expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { insertRequestContentMany, insertRequestMany } from "../../src/sql/request.ts";
+import { callAt } from "../harness/call-record.ts";
 import { createDatabase } from "../harness/database.ts";
 import { createProgram } from "../harness/program.ts";
 import { behaviours, startUpstream } from "../harness/upstream.ts";
@@ -104,6 +107,24 @@ test("prints a fix for each thing that is wrong, goes on to the next, and exits 
     "The provider refused the key: check that OPEN_API_KEY belongs to OPEN_API_BASE",
   ]);
 }, 20_000);
+
+test("warns of records in no day's partition and of those that the database refused, and exits 0", async () => {
+  await using database = await createDatabase();
+  using program = createProgram();
+  const calls = [callAt(new Date("2020-01-01")), callAt(new Date("2040-01-01"))];
+  await insertRequestMany(database.sql, JSON.stringify(calls));
+  const content = calls.slice(1).map(({ id, app_id }) => ({ id, app_id, question: {}, answer: {} }));
+  await insertRequestContentMany(database.sql, JSON.stringify(content));
+  const refused = join(program.folder, "llmops-data/journal/1/rejected.jsonl");
+  mkdirSync(dirname(refused), { recursive: true });
+  writeFileSync(refused, "{}\n");
+  const { code, stdout } = await program.run(["doctor"], { DATABASE_URL: database.url });
+  expect(findings(stdout)).toMatchObject({
+    partitions: ["warn", expect.stringMatching(/^3 records are in no day's partition; /)],
+    journal: ["warn", expect.stringContaining("/journal/1/rejected.jsonl; ")],
+  });
+  expect(code).toBe(0);
+});
 
 test("looks only at the running service with --serving", async () => {
   await using database = await createDatabase();
