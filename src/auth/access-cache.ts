@@ -129,7 +129,10 @@ export async function watchAccess({
             }
             return await asked;
           } catch (error) {
-            if (known && error instanceof FailError && now() - known.loadedAt < graceMs) return known.value;
+            // It held for as long as anything was heard, whenever it was looked up.
+            const heldUntil = known && Math.max(known.loadedAt, trustedUntil);
+            if (heldUntil !== undefined && error instanceof FailError && now() - heldUntil < graceMs)
+              return known?.value;
             throw error;
           }
         },

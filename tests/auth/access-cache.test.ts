@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { watchAccess } from "../../src/auth/access-cache.ts";
 import { createPool } from "../../src/database/pool.ts";
+import { FailError } from "../../src/errors/app-error.ts";
 import { createDatabase } from "../harness/database.ts";
 import { until } from "../harness/people.ts";
 import { startTcpProxy } from "../harness/tcp-proxy.ts";
@@ -16,11 +17,17 @@ async function startWatch() {
     now: () => performance.now() + clock.skewMs,
   });
   let loads = 0;
-  const cache = changes.cache(async (id) => ({ value: ++loads, subjects: [`key:${id}`] }));
+  const state = { away: false };
+  const cache = changes.cache(async (id) => {
+    if (state.away) throw new FailError("database.unreachable");
+    return { value: ++loads, subjects: [`key:${id}`] };
+  });
   return {
     sql: database.sql,
     proxy,
     clock,
+    state,
+    get: cache.get,
     /** Whether the next look needs no load. */
     remembers: async (id = "a") => {
       const before = loads;
@@ -68,4 +75,19 @@ test("forgets everything when a lost connection is back: what was said in betwee
   watch.proxy.restore();
   await until(async () => !(await watch.remembers()));
   await until(watch.remembers);
+});
+
+test("while the database is away, goes on with what it knew for ten minutes from when it last heard anything, however long ago it was looked up", async () => {
+  await using watch = await startWatch();
+  await until(watch.remembers);
+  const known = await watch.get("a");
+  watch.clock.skewMs += 3600_000;
+  // It hears again, and has not looked at `a` since.
+  await until(() => watch.remembers("b"));
+  watch.state.away = true;
+  watch.proxy.stall();
+  watch.clock.skewMs += 9 * 60_000;
+  expect(await watch.get("a")).toBe(known);
+  watch.clock.skewMs += 2 * 60_000;
+  expect(watch.get("a")).rejects.toBeInstanceOf(FailError);
 });
