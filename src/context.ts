@@ -231,8 +231,10 @@ export async function createContext(
         AbortSignal.any([signal, AbortSignal.timeout(listMs)]),
       ),
   });
+  const rules = knownRules({ sql, changes, guard: health.guard });
+  await rules();
   const limiter = createLimiter({
-    rules: knownRules({ sql, changes, guard: health.guard }),
+    rules,
     leases,
     ...config.limits,
     log,

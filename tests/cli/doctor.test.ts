@@ -38,6 +38,7 @@ test("finds everything in order, says which models the key may use, and exits 0"
     migrations: ["ok", `${migrationCount} applied`],
     clock: ["ok", "agrees with the database's"],
     partitions: ["ok", "every record is in the partition of its day"],
+    ledger: ["ok", "sums up to what was spent, and to what the calls on record cost"],
     journal: ["ok", "no record was refused"],
     provider: ["ok", `${upstream.baseUrl} takes the key; it may use: kimi-k2.5, moonshot-v1-8k`],
     model: ["ok", "kimi-k2.5"],
