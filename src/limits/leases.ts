@@ -132,14 +132,17 @@ export async function openLeases(options: LeasesOptions): Promise<Leases> {
     if (now() - beatAt >= beatMs) await beat(present);
     const all = [...present];
     const sentAt = now();
-    const [rates] = await Promise.all([
+    // Both to their end: the next round must not begin while a part of this one is under way.
+    const [rates, budgets] = await Promise.allSettled([
       deal(all.filter(isRate), database.rates),
       deal(
         all.filter((party): party is BudgetParty => !isRate(party)),
         database.budgets,
       ),
     ]);
-    for (const { now_ms } of rates) look(now_ms, sentAt);
+    if (rates.status === "rejected") throw rates.reason;
+    for (const { now_ms } of rates.value) look(now_ms, sentAt);
+    if (budgets.status === "rejected") throw budgets.reason;
     if (away) log.info("limits are shared with other processes again");
     away = false;
   };

@@ -129,7 +129,8 @@ export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool &
   const grow = (amount: bigint) => {
     const least = amount * aheadFactor;
     const sinceMs = now() - askedAt;
-    if (sinceMs < growMs) target *= 2n;
+    // Before anything is known there is nothing that would bound it.
+    if (told && sinceMs < growMs) target *= 2n;
     else if (sinceMs > shrinkMs) target /= 2n;
     // More than this is never granted.
     if (told && target > told.bound / 8n) target = told.bound / 8n;
@@ -176,7 +177,8 @@ export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool &
     async take(amount, least = amount) {
       if (valid() && tryTake(amount)) return amount;
       used = true;
-      grow(amount);
+      // Once for all who ask together: how many they are says nothing of how soon a lease is used up.
+      if (waiting.length === 0) grow(amount);
       while (least < denied || now() >= deniedUntil || !valid()) {
         const own: Waiter = { amount, least };
         waiting.push(own);
@@ -184,7 +186,8 @@ export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool &
           await talk();
         } catch {
           waiting = waiting.filter((each) => each !== own);
-          return { away: true };
+          // It may have been granted though something else in the same round was not.
+          return own.got ?? { away: true };
         }
         if (own.got !== undefined) return own.got;
         if (valid() && tryTake(amount)) return amount;
@@ -210,7 +213,9 @@ export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool &
         // What is not enough here goes back first: together with what others give back it may be enough for somebody.
         asked.back = free > 0n ? free : 0n;
         asked.need = leastOf(served) + debt;
-        asked.want = served.reduce((all, { amount }) => all + amount, debt);
+        // Who can never be served is no reason to take everything.
+        for (const { amount, least } of served) if (!told || least <= told.bound) asked.want += amount;
+        asked.want += debt;
         asked.ahead = target;
       } else if (refilling) {
         asked.need = 1n + debt;

@@ -51,6 +51,8 @@ export function createRateMeter({
     talk: () => leases.talk(party),
     holdOffMs: slots ? holdOffSlotsMs : windowMs / holdOffShare,
   });
+  /** No more than the database can count with: what is beyond the limit is not granted anyway. */
+  const counted = (amount: bigint) => String(amount > meter.bound ? meter.bound + 1n : amount);
   const taken = (amount: bigint) => {
     out += amount;
     return amount;
@@ -67,9 +69,9 @@ export function createRateMeter({
         bound: String(meter.bound),
         window_ms: windowMs,
         op,
-        need: String(need),
-        want: String(want),
-        ahead: String(ahead),
+        need: counted(need),
+        want: counted(want),
+        ahead: counted(ahead),
         back: String(back),
         spent_cells: drained.cells,
         spent_amounts: drained.amounts,

@@ -117,3 +117,60 @@ test("what somebody has written off is gone for a process that lives after all",
   const [row] = await database.sql<{ amount: string }[]>`select amount from budget_lease`;
   expect(toUnits(row?.amount ?? "")).toBe(pool.state().free + one + more);
 });
+
+test("hundreds who ask a process that has nothing yet, all at once, get what there is", async () => {
+  await using database = await createDatabase();
+  const budgetId = await plantBudget(database.sql as never, "1000");
+  await using holder = await openHolder(database);
+  const calls = Array.from({ length: 300 });
+  const { pool: tokens } = holder.rate("tokens key x", 1_000_000, 60_000);
+  const { pool: slots } = holder.rate("concurrency key x", 1000, 0);
+  const { pool: money } = holder.budget(budgetId);
+  for (const [pool, amount] of [
+    [tokens, 1000n],
+    [slots, 1n],
+    [money, toUnits("1")],
+  ] as const) {
+    const taken = await Promise.all(calls.map(() => pool.take(amount)));
+    expect(taken).toEqual(calls.map(() => amount));
+  }
+});
+
+test("somebody who asks for more than there can ever be is refused, and the others are not", async () => {
+  await using database = await createDatabase();
+  await using holder = await openHolder(database);
+  const { pool } = holder.rate("tokens key x", 1000, 60_000);
+  const [greedy, modest] = await Promise.all([pool.take(2n ** 100n), pool.take(10n)]);
+  expect(greedy).toHaveProperty("short");
+  expect(modest).toBe(10n);
+  expect(await pool.take(2n ** 100n)).toHaveProperty("short");
+  expect(await pool.take(10n)).toBe(10n);
+});
+
+test("while rates cannot be dealt with, what a budget grants is not lost", async () => {
+  await using database = await createDatabase();
+  const budgetId = await plantBudget(database.sql as never, "1000");
+  const guard: Guard = (service) =>
+    Object.fromEntries(
+      Object.entries(service).map(([name, method]) => [
+        name,
+        async (...args: unknown[]) => {
+          if (name === "rates" && (args[0] as unknown[]).length > 0) throw new Error("nobody answers");
+          if (name === "budgets") await Bun.sleep(20);
+          return method(...args);
+        },
+      ]),
+    ) as typeof service;
+  await using holder = await openHolder(database, { guard });
+  const { pool: slots } = holder.rate("concurrency key x", 1000, 0);
+  const { pool: money } = holder.budget(budgetId);
+  const one = toUnits("1");
+  let taken = 0n;
+  for (let round = 0; round < 5; round++) {
+    const [got, none] = await Promise.all([money.take(one), slots.take(1n)]);
+    expect(none).toEqual({ away: true });
+    if (got === one) taken += one;
+  }
+  expect(taken).toBe(5n * one);
+  expect(toUnits(String(await leased(database)))).toBe(money.state().free + taken);
+});
