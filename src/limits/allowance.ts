@@ -244,8 +244,9 @@ export class CallAllowance implements LimitedAllowance {
     // What was let in longer ago than a window counts no more.
     const counts = at > 0 && leases.databaseNow() - at < windowMs;
     giveBack(this.#slots);
-    // Refused before it began: it was no call.
-    spend(this.#requests, counts && record.refusal === undefined ? this.#requests.amount : 0n, at);
+    // Whatever ended it before anybody was asked: it was no call.
+    const began = record.attempts.length > 0 || record.status === "ok";
+    spend(this.#requests, counts && began ? this.#requests.amount : 0n, at);
     for (const [place, attempt] of this.#attempts.entries()) {
       if (attempt.cancelled) continue;
       const { prompt_tokens = 0, completion_tokens = 0 } = record.attempts[place] ?? {};

@@ -69,3 +69,31 @@ test("limits that nobody has set stop nobody while the database is away", async 
   proxy.restore();
   await it.records(61);
 });
+
+test("a call that nobody was asked for, since its budget could not be checked, does not count as one of its minute", async () => {
+  await using database = await createDatabase();
+  await using proxy = await startTcpProxy(database.url);
+  await using it = await startLimited(
+    {
+      budgets: () => [{ amount: "0.05" }],
+      limits: ({ keyId }) => [{ scope: "key", subject: keyId, requests: 100_000 }],
+    },
+    { database, environment: { DATABASE_URL: proxy.url } },
+  );
+  for (let call = 0; call < 20; call++) expect((await it.post(chat, question)).status).toBe(200);
+  proxy.cut();
+  let refused = 0;
+  for (let call = 0; call < many && refused < 5; call++) {
+    if ((await it.post(chat, question)).status === 503) refused++;
+  }
+  expect(refused).toBe(5);
+  proxy.restore();
+  await until(async () => (await it.post(chat, question)).status === 200);
+  const counted = async () => {
+    const [row] = await database.sql`
+      select coalesce(sum(each), 0)::int as counted from rate_counter, unnest(amounts) each where name like 'requests key %'`;
+    return row?.counted;
+  };
+  await until(async () => (await counted()) >= it.provider.calls.length);
+  expect(await counted()).toBe(it.provider.calls.length);
+}, 30_000);
