@@ -7,6 +7,8 @@ interface Entry<T> {
   /** `account:<id>` and the like: a change of one of them ends the entry. */
   subjects: readonly string[];
   loadedAt: number;
+  /** Something may have changed that was not heard of: good only while the database cannot be asked. */
+  doubtful: boolean;
 }
 
 /**
@@ -53,7 +55,7 @@ export async function watchAccess({
   now?: () => number;
 }): Promise<AccessChanges> {
   const self = crypto.randomUUID();
-  /** Forgets what depends on a subject, or all. */
+  /** Forgets what depends on a subject, or doubts all. */
   const caches = new Set<(subject: string | undefined) => void>();
   let trustedUntil = Number.NEGATIVE_INFINITY;
   let generation = 0;
@@ -97,7 +99,8 @@ export async function watchAccess({
       const loading = new Map<string, Promise<T | undefined>>();
       caches.add((subject) => {
         for (const [id, entry] of entries) {
-          if (subject === undefined || entry.subjects.includes(subject)) entries.delete(id);
+          if (subject === undefined) entry.doubtful = true;
+          else if (entry.subjects.includes(subject)) entries.delete(id);
         }
       });
 
@@ -112,7 +115,7 @@ export async function watchAccess({
         // A change that came in while it was looked up may be younger than what was found.
         if (before === generation) {
           if (entries.size >= entriesMax) entries.delete(entries.keys().next().value ?? "");
-          entries.set(id, { ...found, loadedAt });
+          entries.set(id, { ...found, loadedAt, doubtful: false });
         }
         return found.value;
       };
@@ -120,7 +123,7 @@ export async function watchAccess({
       return {
         async get(id) {
           const known = entries.get(id);
-          if (known && now() < trustedUntil) return known.value;
+          if (known && !known.doubtful && now() < trustedUntil) return known.value;
           try {
             let asked = loading.get(id);
             if (!asked) {

@@ -17,17 +17,26 @@ async function startWatch() {
     now: () => performance.now() + clock.skewMs,
   });
   let loads = 0;
-  const state = { away: false };
+  const answers = { away: false };
   const cache = changes.cache(async (id) => {
-    if (state.away) throw new FailError("database.unreachable");
+    if (answers.away) throw new FailError("database.unreachable");
     return { value: ++loads, subjects: [`key:${id}`] };
   });
+  let others = 0;
+  const other = changes.cache(async (id) => ({ value: ++others, subjects: [`key:${id}`] }));
   return {
     sql: database.sql,
     proxy,
     clock,
-    state,
+    /** Whether a load is told that the database is away. */
+    answers,
     get: cache.get,
+    /** Whether another cache, whose loads always succeed, trusts what it remembers. */
+    heard: async () => {
+      const before = others;
+      await other.get("b");
+      return others === before;
+    },
     /** Whether the next look needs no load. */
     remembers: async (id = "a") => {
       const before = loads;
@@ -84,10 +93,31 @@ test("while the database is away, goes on with what it knew for ten minutes from
   watch.clock.skewMs += 3600_000;
   // It hears again, and has not looked at `a` since.
   await until(() => watch.remembers("b"));
-  watch.state.away = true;
+  watch.answers.away = true;
   watch.proxy.stall();
   watch.clock.skewMs += 9 * 60_000;
   expect(await watch.get("a")).toBe(known);
   watch.clock.skewMs += 2 * 60_000;
   expect(watch.get("a")).rejects.toBeInstanceOf(FailError);
+});
+
+test("goes on with what was known while a connection is back and the database is not found to be back yet", async () => {
+  await using watch = await startWatch();
+  await until(watch.remembers);
+  await until(watch.heard);
+  const known = await watch.get("a");
+  watch.answers.away = true;
+  watch.proxy.cut();
+  watch.proxy.restore();
+  const stays = async () => expect(await watch.get("a")).toBe(known);
+  await until(async () => {
+    await stays();
+    return !(await watch.heard());
+  });
+  await until(async () => {
+    await stays();
+    return watch.heard();
+  });
+  watch.answers.away = false;
+  expect(await watch.get("a")).not.toBe(known);
 });
