@@ -156,7 +156,7 @@ test("while rates cannot be dealt with, what a budget grants is not lost", async
         name,
         async (...args: unknown[]) => {
           if (name === "rates" && (args[0] as unknown[]).length > 0) throw new Error("nobody answers");
-          if (name === "budgets") await Bun.sleep(20);
+          if (name === "budgets") await turn();
           return method(...args);
         },
       ]),
