@@ -84,6 +84,7 @@ export function createBudgetMeter({
       });
     },
     doubted: pool.doubted,
+    refused: pool.refused,
     keep() {
       const { free } = pool.state();
       if (free !== 0n || meter.calls > 0 || (!retired && pool.unusedMs() < keepMs)) return true;

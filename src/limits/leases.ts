@@ -28,6 +28,7 @@ interface Party<D, T> {
   compose(): D;
   answered(told: T): void;
   doubted(): void;
+  refused(): void;
   /** Deals with the next beat too; what does not is forgotten. */
   keep(): boolean;
 }
@@ -68,6 +69,10 @@ export interface LeasesOptions {
 }
 
 const isRate = (party: RateParty | BudgetParty): party is RateParty => "lapse" in party;
+
+/** Whether the database answered that it did not do what it was asked, and is there: nothing of the statement has effect. */
+const wasRolledBack = (error: unknown): boolean =>
+  error instanceof Error && "severity" in error && error.severity === "ERROR";
 
 /** Opens the leases of this process. @throws where the database is away. */
 export async function openLeases(options: LeasesOptions): Promise<Leases> {
@@ -121,7 +126,11 @@ export async function openLeases(options: LeasesOptions): Promise<Leases> {
       for (const [place, party] of some.entries()) party.answered(told[place] as T);
       return told;
     } catch (error) {
-      for (const party of some) party.doubted();
+      const nothingDone = wasRolledBack(error);
+      for (const party of some) {
+        if (nothingDone) party.refused();
+        else party.doubted();
+      }
       throw error;
     }
   };

@@ -56,6 +56,8 @@ export interface PoolDealer {
   answered(told: Told): void;
   /** The database did not answer: whether it did what it was asked is in doubt. */
   doubted(): void;
+  /** The database has refused to do it: nothing of it was done. */
+  refused(): void;
   /** Everything on lease is forfeit, though `out` of it is still in use here. */
   forfeit(out: bigint): void;
   /** `amount` of the lease has been taken away. */
@@ -245,6 +247,13 @@ export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool &
     doubted() {
       doubt = asked;
       served = [];
+    },
+    refused() {
+      served = [];
+      // What was in doubt before still is.
+      if (doubt) return;
+      free += asked?.back ?? 0n;
+      asked = undefined;
     },
     forfeit(out) {
       asked = undefined;

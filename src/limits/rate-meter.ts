@@ -94,6 +94,10 @@ export function createRateMeter({
       inDoubt = true;
       pool.doubted();
     },
+    refused() {
+      if (!inDoubt && drained) spending.again(drained.cells, drained.amounts);
+      pool.refused();
+    },
     lapse() {
       // What was told in doubt is told again: better twice than never.
       if (inDoubt && drained) spending.again(drained.cells, drained.amounts);

@@ -174,3 +174,28 @@ test("while rates cannot be dealt with, what a budget grants is not lost", async
   expect(taken).toBe(5n * one);
   expect(toUnits(String(await leased(database)))).toBe(money.state().free + taken);
 });
+
+test("a dealing that the database refuses is not asked for again and again, and nothing of it is lost", async () => {
+  await using database = await createDatabase();
+  const guard: Guard = (service) =>
+    Object.fromEntries(
+      Object.entries(service).map(([name, method]) => [
+        name,
+        async (...args: unknown[]) => {
+          const [dealing] = args as [{ need: string }[]];
+          if (name === "rates" && dealing.some(({ need }) => need === "500")) {
+            await database.sql`select (1 / 0)::int`;
+          }
+          return method(...args);
+        },
+      ]),
+    ) as typeof service;
+  await using holder = await openHolder(database, { guard });
+  const meter = holder.rate("tokens key x", 1000, 60_000);
+  expect(await meter.pool.take(100n)).toBe(100n);
+  meter.spend(100n, 70n, holder.leases.databaseNow());
+  expect(await meter.pool.take(500n)).toEqual({ away: true });
+  expect(await meter.pool.take(300n)).toBe(300n);
+  const { used, held, free } = meter.pool.state();
+  expect([used, held - free]).toEqual([70n, 300n]);
+});
