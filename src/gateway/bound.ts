@@ -15,6 +15,9 @@ export interface TokenBound {
   said: boolean;
 }
 
+/** How callers limit an answer's length. */
+const limitNames = ["max_completion_tokens", "max_tokens"] as const;
+
 /** Longest answer where nobody has set a limit, in tokens; it is sent to the provider where a budget relies on it. */
 const outputTokensDefault = 4096;
 /** Most tokens of a picture or a file whose model declares none: above what OpenAI, Anthropic and Qwen document for one picture. */
@@ -45,20 +48,22 @@ export function tokenBound({ operation, text, parsed }: Body, target: Target): T
   const input = Buffer.byteLength(text) + media * (target.imageTokensMax ?? mediaTokensDefault);
   if (operation === "count_tokens") return { input: 0, output: 0, answers: 0, said: true };
   if (operation === "embeddings") return { input, output: 0, answers: 0, said: true };
-  const asked = parsed.max_completion_tokens ?? parsed.max_tokens;
-  const said = isCount(asked);
+  // Who says both leaves it to the provider which one counts.
+  const asked = limitNames.map((name) => parsed[name]).filter(isCount);
+  const said = asked.length > 0;
   return {
     input,
-    output: said ? asked : (target.outputTokensMax ?? outputTokensDefault),
+    output: said ? Math.max(...asked) : (target.outputTokensMax ?? outputTokensDefault),
     answers: isCount(parsed.n) ? parsed.n : 1,
     said,
   };
 }
 
-/** The body with a limit on the answer's length, where the caller put it or would. */
+/** The body with a limit on the answer's length, wherever the caller put one, or would. */
 export function withOutputMax(body: Body, tokens: number): Body {
-  const name = "max_completion_tokens" in body.parsed ? "max_completion_tokens" : "max_tokens";
-  const set = { [name]: tokens };
+  const given = limitNames.filter((name) => name in body.parsed);
+  const names = given.length > 0 ? given : ["max_tokens"];
+  const set = Object.fromEntries(names.map((name) => [name, tokens]));
   const parsed: Json = { ...body.parsed, ...set };
   return { ...body, text: editJson(body.text, { set }), parsed };
 }

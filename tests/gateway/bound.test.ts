@@ -1,0 +1,64 @@
+import { expect, test } from "bun:test";
+import type { Body } from "../../src/gateway/body.ts";
+import { tokenBound, withOutputMax } from "../../src/gateway/bound.ts";
+import type { Target } from "../../src/gateway/target.ts";
+
+const target = (fields: Partial<Target> = {}) => ({ prices: [], ...fields }) as unknown as Target;
+const messages = [{ role: "user", content: "你好" }];
+const body = (parsed: object, operation: Body["operation"] = "chat"): Body => ({
+  operation,
+  text: JSON.stringify(parsed),
+  parsed: { ...parsed },
+  stream: false,
+  includeUsage: false,
+});
+
+test("a question has no more tokens than bytes, and its answers no more than somebody has said", () => {
+  const asked = body({ messages, max_tokens: 7, n: 3 });
+  const bytes = Buffer.byteLength(asked.text);
+  expect(bytes).toBeGreaterThan(asked.text.length);
+  expect(tokenBound(asked, target())).toEqual({ input: bytes, output: 7, answers: 3, said: true });
+});
+
+test("where nobody has said how long an answer may be, the model does, or it is 4096", () => {
+  for (const nothing of [{}, { max_tokens: null }, { max_tokens: "9" }, { max_tokens: -1 }, { n: 1.5 }]) {
+    const asked = body({ messages, ...nothing });
+    expect(tokenBound(asked, target())).toMatchObject({ output: 4096, answers: 1, said: false });
+    expect(tokenBound(asked, target({ outputTokensMax: 99 }))).toMatchObject({ output: 99, said: false });
+  }
+});
+
+test("of two limits on the answer the higher one counts, since the provider may go by either", () => {
+  const asked = body({ messages, max_completion_tokens: 1, max_tokens: 100 });
+  expect(tokenBound(asked, target()).output).toBe(100);
+  const { parsed, text } = withOutputMax(asked, 50);
+  expect(parsed).toEqual({ messages, max_completion_tokens: 50, max_tokens: 50 });
+  expect(JSON.parse(text)).toEqual(parsed);
+});
+
+test("a limit is set where the caller put it, or as `max_tokens`", () => {
+  expect(withOutputMax(body({ messages }), 5).parsed).toEqual({ messages, max_tokens: 5 });
+  const newer = body({ messages, max_completion_tokens: 9 });
+  expect(withOutputMax(newer, 5).parsed).toEqual({ messages, max_completion_tokens: 5 });
+});
+
+test("each picture and file adds what its model declares, or 16,384, wherever it stands; words about them add nothing", () => {
+  const image = { type: "image_url", image_url: { url: "https://example.com/x.png" } };
+  const result = { type: "tool_result", content: [{ type: "image", source: {} }, { type: "document" }] };
+  const asked = body({ messages: [{ role: "user", content: [image, { type: "text", text: "x" }, result] }] });
+  const bytes = Buffer.byteLength(asked.text);
+  expect(tokenBound(asked, target({ imageTokensMax: 1000 })).input).toBe(bytes + 3000);
+  expect(tokenBound(asked, target()).input).toBe(bytes + 3 * 16_384);
+  const words = body({ messages: [{ role: "user", content: 'about "image" and "file"' }] });
+  expect(tokenBound(words, target()).input).toBe(Buffer.byteLength(words.text));
+});
+
+test("embeddings have no answer, and a count of tokens costs nothing", () => {
+  const text = body({ input: "x" }, "embeddings");
+  expect(tokenBound(text, target())).toMatchObject({
+    input: Buffer.byteLength(text.text),
+    output: 0,
+    answers: 0,
+  });
+  expect(tokenBound(body({ messages }, "count_tokens"), target())).toMatchObject({ input: 0, output: 0 });
+});
