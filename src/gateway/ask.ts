@@ -1,7 +1,7 @@
 import { UpstreamError, ValidateError } from "../errors/app-error.ts";
 import { estimateTokensOfBytes } from "../metering/estimate.ts";
 import { anthropicDialect } from "../providers/anthropic-dialect.ts";
-import type { Dialect, Operation } from "../providers/dialect.ts";
+import type { Dialect, Endpoint, Operation } from "../providers/dialect.ts";
 import { askEcho } from "../providers/echo.ts";
 import { isObject, type Json, listOr } from "../providers/json.ts";
 import { openaiDialect } from "../providers/openai-dialect.ts";
@@ -43,9 +43,27 @@ const dialects: Readonly<Record<"openai" | "anthropic", Dialect>> = {
 export const dialectOf = ({ dialect }: TargetProvider): Dialect =>
   dialects[dialect === "echo" ? "openai" : dialect];
 
+const endpoints = new WeakMap<TargetProvider, Map<Operation, Endpoint>>();
+
+/** Where a provider is asked for an operation; made once, as long as the provider stays as it is. */
+function endpointOf(provider: TargetProvider, operation: Operation, dialect: Dialect): Endpoint {
+  let known = endpoints.get(provider);
+  if (!known) {
+    known = new Map();
+    endpoints.set(provider, known);
+  }
+  let endpoint = known.get(operation);
+  if (!endpoint) {
+    endpoint = dialect.endpoint(operation, provider);
+    known.set(operation, endpoint);
+  }
+  return endpoint;
+}
+
 const malformed = (what: string) => new UpstreamError("malformed", { cause: new Error(what) });
 
-const textOf = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+const decoder = new TextDecoder();
+const textOf = (bytes: Uint8Array) => decoder.decode(bytes);
 
 /** The data of an event; `[DONE]` is itself. @throws {UpstreamError} `malformed` */
 export function dataOf({ data = "" }: Frame): unknown {
@@ -87,7 +105,7 @@ export async function ask(
   if (!provider.apiKey && !provider.keyless) throw new UpstreamError("no_key");
   if (sent.operation === "embeddings" && provider.dialect !== "openai") throw noEmbeddings();
   if (sent.operation === "count_tokens" && dialect.conversation === "chat") return counted(sent.text, reader);
-  const { url, headers } = dialect.endpoint(sent.operation, provider);
+  const { url, headers } = endpointOf(provider, sent.operation, dialect);
   const { timeouts, local, proxied } = provider;
   const outgoing = { headers, body: sent.text, streamed: body.stream, timeouts, local, proxied };
   const answer =
@@ -97,8 +115,8 @@ export async function ask(
     const { status, headers } = answer;
     throw dialect.error({ status, headers, body: await errorText(answer) }, known);
   }
-  const type = answer.headers.get("content-type") ?? "";
   if (!body.stream) return whole(answer, { operation: sent.operation, reader });
+  const type = answer.headers.get("content-type") ?? "";
   // A provider that does not stream answers whole.
   if (type.includes("json")) {
     const begun = await whole(answer, { operation: sent.operation, reader: dialect.reader(sent.operation) });

@@ -81,6 +81,23 @@ export function memberText(text: string, key: string): string | undefined {
 const isRaw = (value: unknown): value is Raw => typeof value === "object" && value !== null && "raw" in value;
 
 /**
+ * Sets the one member where it stands first and nowhere else, as most clients write `model`; `undefined` where that cannot be
+ * told at a glance: a key may be spelt with escapes, or stand twice.
+ */
+function editFirst(text: string, key: string, value: string): string | undefined {
+  const spelt = JSON.stringify(key);
+  let at = text.indexOf("{") + 1;
+  while (isSpace(text.charCodeAt(at))) at++;
+  if (!text.startsWith(spelt, at) || text.includes("\\u") || text.indexOf(spelt, at + 1) !== -1)
+    return undefined;
+  at += spelt.length;
+  while (isSpace(text.charCodeAt(at))) at++;
+  at++;
+  while (isSpace(text.charCodeAt(at))) at++;
+  return text.slice(0, at) + value + text.slice(afterValue(text, at));
+}
+
+/**
  * Sets and removes top-level members of the object that `text` is, which must be valid JSON. Every other byte stays as it
  * was: the spelling of numbers, white space, order. A key that stands twice is set, or removed, in both places.
  */
@@ -88,9 +105,14 @@ export function editJson(
   text: string,
   { set = {}, remove = [] }: { set?: Readonly<Record<string, unknown>>; remove?: readonly string[] },
 ): string {
-  const wanted = new Map(
-    Object.entries(set).map(([key, value]) => [key, isRaw(value) ? value.raw : JSON.stringify(value)]),
+  const entries = Object.entries(set).map(
+    ([key, value]) => [key, isRaw(value) ? value.raw : JSON.stringify(value)] as const,
   );
+  const [only] = entries;
+  const quick =
+    only && entries.length === 1 && remove.length === 0 ? editFirst(text, only[0], only[1]) : undefined;
+  if (quick !== undefined) return quick;
+  const wanted = new Map(entries);
   const missing = new Set(wanted.keys());
   const members = membersOf(text);
   const kept: string[] = [];

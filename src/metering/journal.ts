@@ -63,6 +63,9 @@ export interface Journal extends Disposable {
   seal(): string[];
 }
 
+/** Where lines are encoded, unless they are longer: a buffer for each costs more than writing it. */
+const scratchBytes = 64 * 1024;
+
 /** Writes all of `bytes`; a short write goes on. */
 function writeAll(fd: number, bytes: Uint8Array, write: typeof writeSync): void {
   for (let at = 0; at < bytes.length; ) at += write(fd, bytes, at, bytes.length - at);
@@ -97,6 +100,16 @@ export function openJournal({
   let count = 0;
   let syncing = false;
   let kept = false;
+
+  const scratch = Buffer.allocUnsafeSlow(scratchBytes);
+  /** A line as it is written, which holds until the next. */
+  const encode = (line: string): Uint8Array => {
+    // No character takes more than three bytes in UTF-8.
+    if (line.length * 3 >= scratchBytes) return Buffer.from(`${line}\n`);
+    const end = scratch.write(line, 0);
+    scratch[end] = 0x0a;
+    return scratch.subarray(0, end + 1);
+  };
 
   const close = (segment: Segment) => {
     if (segment.fd === undefined) return;
@@ -144,7 +157,7 @@ export function openJournal({
       kept = true;
     },
     append(id, line) {
-      const bytes = Buffer.from(`${line}\n`);
+      const bytes = encode(line);
       const segment = segmentFor(bytes.length);
       try {
         writeAll(segment.fd as number, bytes, write);

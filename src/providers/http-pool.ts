@@ -2,8 +2,11 @@ import { type Connection, type Endpoint, openConnection } from "./http-connectio
 
 /** Connections that are open and idle, to be used again. */
 export interface ConnectionPool extends Disposable {
-  /** An idle connection that leads there, the one that was used last; `undefined` without one. */
-  take(to: Endpoint): Connection | undefined;
+  /**
+   * An idle connection that leads there, the one that was used last; `undefined` without one. One that has rested is given
+   * out only after its close, if it has come, was heard of.
+   */
+  take(to: Endpoint): Promise<Connection | undefined>;
   /** A new one, which comes here when it is free. @throws see {@link openConnection}. */
   open(to: Endpoint, signal: AbortSignal): Promise<Connection>;
 }
@@ -19,10 +22,19 @@ const marginMs = 1000;
 /** How often those that are idle for too long are closed, in milliseconds. */
 const sweepMs = 5000;
 
+/** How long after its last use nobody closes a connection for being idle, in milliseconds. */
+const freshMs = 100;
+
 interface Idle {
   connection: Connection;
+  since: number;
   until: number;
 }
+
+const immediate = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+/** Until what had come in by now has been told: the first may run before the sockets are looked at, the second does not. */
+const turn = () => immediate().then(immediate);
 
 const keyOf = ({ hostname, port, serverName }: Endpoint) => `${hostname} ${port} ${serverName ?? ""}`;
 
@@ -56,18 +68,22 @@ export function createConnectionPool({ now }: { now: () => number }): Connection
     }
     if (disposed || connections.length >= idleMax) return connection.close();
     const forMs = Math.min(keptMs, (connection.idleMs ?? Number.POSITIVE_INFINITY) - marginMs);
-    connections.push({ connection, until: now() + forMs });
+    const since = now();
+    connections.push({ connection, since, until: since + forMs });
     if (sweeper) return;
     sweeper = setInterval(sweep, sweepMs);
     sweeper.unref();
   };
 
   return {
-    take(to) {
-      const connections = idle.get(keyOf(to));
-      for (let last = connections?.pop(); last; last = connections?.pop()) {
-        if (last.connection.usable && last.until > now()) return last.connection;
-        last.connection.close();
+    async take(to) {
+      const key = keyOf(to);
+      for (let last = idle.get(key)?.pop(); last; last = idle.get(key)?.pop()) {
+        const { connection, since, until } = last;
+        const at = now();
+        if (at - since > freshMs && connection.usable && until > at) await turn();
+        if (connection.usable && until > at) return connection;
+        connection.close();
       }
       return undefined;
     },

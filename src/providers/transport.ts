@@ -230,8 +230,10 @@ export const createTransport = ({
       const abort = (reason: unknown) => attempt.abort(reason);
       endAttempt = abort;
       const { endpoint } = place;
-      const ask = (to: Endpoint): Exchange | undefined => {
-        for (let known = pool.take(to); known; known = pool.take(to)) {
+      const ask = async (to: Endpoint): Promise<Exchange | undefined> => {
+        for (let known = await pool.take(to); known; known = await pool.take(to)) {
+          if (attempt.signal.aborted) known.close();
+          attempt.signal.throwIfAborted();
           try {
             return known.ask(request.head, request.body);
           } catch (error) {
@@ -240,12 +242,12 @@ export const createTransport = ({
         }
         return undefined;
       };
-      const idle = local ? ask(endpoint) : undefined;
+      const idle = local ? await ask(endpoint) : undefined;
       if (idle) return idle;
       const reach = async (): Promise<Exchange> => {
         const to = local ? endpoint : { ...endpoint, hostname: await guard(endpoint.hostname) };
         attempt.signal.throwIfAborted();
-        const idle = local ? undefined : ask(to);
+        const idle = local ? undefined : await ask(to);
         if (idle) return idle;
         if (now() - place.vouched.at >= vouchedMs) await connect(to, attempt.signal);
         attempt.signal.throwIfAborted();

@@ -10,6 +10,17 @@ test("sets a member and leaves every other byte as it was", () => {
   );
 });
 
+test("sets a member that stands first, twice or spelt in two ways as well", () => {
+  const set = { model: "z" };
+  expect(editJson(' { "model" : "a\\"}" , "n":1}', { set })).toBe(' { "model" : "z" , "n":1}');
+  expect(editJson('{"model":{"a":[1]},"n":1}', { set })).toBe('{"model":"z","n":1}');
+  expect(editJson('{"model":"a","n":1,"model":"b"}', { set })).toBe('{"model":"z","n":1,"model":"z"}');
+  expect(editJson('{"model":"a","mod\\u0065l":"b"}', { set })).toBe('{"model":"z","mod\\u0065l":"z"}');
+  expect(editJson('{"models":"a"}', { set })).toBe('{"models":"a","model":"z"}');
+  expect(editJson('{"n":{"model":"a"}}', { set })).toBe('{"n":{"model":"a"},"model":"z"}');
+  expect(editJson("{}", { set })).toBe('{"model":"z"}');
+});
+
 test("removes members, first and last ones too", () => {
   expect(editJson(text, { remove: ["model", "t"] })).toBe(
     '{ "x": 1e400, "big":12345678901234567890 , "n":[1,{"a":"]}"}]}',

@@ -1,4 +1,7 @@
 import { expect, test } from "bun:test";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { UpstreamError } from "../../src/errors/app-error.ts";
 import { createTransport, type Outgoing } from "../../src/providers/transport.ts";
 import { until } from "../harness/people.ts";
@@ -116,6 +119,26 @@ test("a connection that speaks unasked, or closes, while it is idle is not used 
     expect(await text(await it.send())).toBe('{"a":1}');
     expect(server.connections).toHaveLength(2);
   }
+});
+
+test("a connection whose close has come, but was not heard of yet, is not used again", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "llmops-http-"));
+  const closed = join(folder, "closed");
+  const script = join(import.meta.dir, "../harness/closing-child.ts");
+  const child = Bun.spawn([process.execPath, script, closed], { stdin: "pipe", stdout: "pipe" });
+  const port = Number(new TextDecoder().decode((await child.stdout.getReader().read()).value));
+  using transport = transportOf();
+  using call = transport.open(new AbortController().signal, timeouts);
+  const send = () => call.send(`http://127.0.0.1:${port}/`, outgoing);
+  expect(await text(await send())).toBe('{"a":1}');
+  // Nothing else runs here until the other side has closed; it rests for longer than a busy one ever does.
+  const from = performance.now();
+  while (!existsSync(closed) || performance.now() - from < 200) {
+    if (performance.now() - from > 10_000) throw new Error("the other side has not closed");
+  }
+  expect(await text(await send())).toBe('{"a":1}');
+  child.kill();
+  rmSync(folder, { recursive: true });
 });
 
 test("a request that was sent is not sent again where its connection breaks", async () => {
