@@ -20,7 +20,7 @@ import { auditRoutes } from "./routes/audit.ts";
 import { authRoutes } from "./routes/auth.ts";
 import { readJson } from "./routes/body.ts";
 import { budgetRoutes } from "./routes/budget.ts";
-import { callRoutes } from "./routes/call.ts";
+import { callRoutes, createCallHandler, operationOf } from "./routes/call.ts";
 import { completionRoutes } from "./routes/completion.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { modelRoutes } from "./routes/model.ts";
@@ -199,6 +199,8 @@ export function createApp(needs: AppNeeds): App {
     swaggerRoutes({ document: () => openApiDocument(allRoutes(needs)) }),
   );
 
+  const call = createCallHandler({ ...needs, renderEvent: reply.event });
+
   return {
     async fetch(arrived, connection) {
       const started = performance.now();
@@ -216,28 +218,36 @@ export function createApp(needs: AppNeeds): App {
         untimed: () => connection?.timeout(arrived, 0),
       });
       let response: Response;
+      /** The answer of a model has these headers already. */
+      let complete = false;
       try {
         const { caller, key } = await admit(request, { ...scope, path });
         scope.caller = caller;
         scope.key = key;
-        response = await routes.fetch(request);
+        const operation = operationOf(request, path);
+        // Calls go past the router, which would cost each as much as their admission; it documents them.
+        complete = operation !== undefined;
+        response = await (operation ? call(operation, request, scope) : routes.fetch(request));
       } catch (error) {
+        complete = false;
         response = reply.response(error, scope, path);
       }
-      response.headers.set("x-request-id", scope.requestId);
-      // What a key has left stands on every answer to it; those of models say it themselves.
-      if (scope.key && !response.headers.has("x-ratelimit-limit-requests")) {
-        const left = await needs.calls.headers(scope.key).catch(() => ({}));
-        for (const [name, value] of Object.entries(left)) response.headers.set(name, value);
+      if (!complete) {
+        response.headers.set("x-request-id", scope.requestId);
+        // What a key has left stands on every answer to it; those of models say it themselves.
+        if (scope.key && !response.headers.has("x-ratelimit-limit-requests")) {
+          const left = await needs.calls.headers(scope.key).catch(() => ({}));
+          for (const [name, value] of Object.entries(left)) response.headers.set(name, value);
+        }
+        // A key in `x-api-key` does not tell a cache that the answer is one caller's, as `Authorization` would.
+        if (isDataPlane(path)) response.headers.set("cache-control", "no-store");
       }
-      // A key in `x-api-key` does not tell a cache that the answer is one caller's, as `Authorization` would.
-      if (isDataPlane(path)) response.headers.set("cache-control", "no-store");
       log.info("request", {
         request_id: scope.requestId,
         method: request.method,
         path: path.slice(0, 256),
         status: response.status,
-        code: response.headers.get("x-llmops-code") ?? undefined,
+        code: complete ? undefined : (response.headers.get("x-llmops-code") ?? undefined),
         account: scope.caller?.sessionId && scope.caller.accountId,
         key: scope.key?.keyId,
         ip: scope.ip,

@@ -106,6 +106,7 @@ export function openEntry({
 }): Entry {
   const startedAt = now();
   const createdAt = timeOf(facts.id);
+  const createdText = createdAt.toISOString();
   const attempts: AttemptRecord[] = [];
   let ttftMs: number | null = null;
   let usedModel: string | null = null;
@@ -114,9 +115,10 @@ export function openEntry({
   const record = (end: CallEnd, tried: readonly AttemptRecord[]): CallRecord => {
     const last = tried.at(-1);
     const counted = charges();
+    const total = totalOf(tried);
     return {
       id: facts.id,
-      created_at: createdAt.toISOString(),
+      created_at: createdText,
       app_id: facts.appId,
       app_version: facts.appVersion,
       key_id: facts.keyId,
@@ -135,7 +137,14 @@ export function openEntry({
       cache_hit: end.cacheHit ?? false,
       ttft_ms: ttftMs,
       duration_ms: Math.round(now() - startedAt),
-      ...totalOf(tried),
+      prompt_tokens: total.prompt_tokens,
+      cached_tokens: total.cached_tokens,
+      cache_write_tokens: total.cache_write_tokens,
+      completion_tokens: total.completion_tokens,
+      reasoning_tokens: total.reasoning_tokens,
+      usage_source: total.usage_source,
+      cost: total.cost,
+      currency: total.currency,
       ip_prefix: facts.ipPrefix,
       attempts: tried,
       ...(tried.length > 0 && counted.length > 0 && { charges: counted }),

@@ -12,11 +12,26 @@ const unconsumed: Metered = {
   currency: null,
 };
 
+/** The bill of one attempt, without what else it says. */
+const billOnly = (only: Metered): Metered => ({
+  prompt_tokens: only.prompt_tokens,
+  cached_tokens: only.cached_tokens,
+  cache_write_tokens: only.cache_write_tokens,
+  completion_tokens: only.completion_tokens,
+  reasoning_tokens: only.reasoning_tokens,
+  usage_source: only.usage_source,
+  cost: only.currency && (only.cost ?? "0"),
+  currency: only.currency,
+});
+
 /**
  * The bill of a call: all of its attempts together, in the currency of the last that cost anything. Where that one has no
  * price, neither has the call.
  */
 export function totalOf(attempts: readonly AttemptRecord[]): Metered {
+  const [only] = attempts;
+  // The common case; what it was billed is what the call was.
+  if (only && attempts.length === 1 && only.usage_source !== "none") return billOnly(only);
   const billed = attempts.filter(({ usage_source }) => usage_source !== "none");
   const last = billed.at(-1);
   if (!last) return { ...unconsumed, currency: attempts.at(-1)?.currency ?? null };

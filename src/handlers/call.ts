@@ -1,4 +1,3 @@
-import type { KeyPrincipal } from "../auth/principal.ts";
 import type { Drain } from "../drain.ts";
 import type { CallService, IncomingCall } from "../services/call.ts";
 
@@ -9,7 +8,7 @@ interface Needs {
 
 /** The headers of every answer of a model: which app, and which model at which provider. */
 const headersOf = (
-  key: KeyPrincipal,
+  { id, key }: Pick<IncomingCall, "id" | "key">,
   answer: {
     contentType: string;
     model: string;
@@ -17,16 +16,22 @@ const headersOf = (
     cache: string | undefined;
     headers: Record<string, string>;
   },
-) => ({
-  ...answer.headers,
-  "content-type": answer.contentType,
-  "x-llmops-app": key.appId,
-  "x-llmops-model": encodeURIComponent(answer.model),
-  "x-llmops-provider": encodeURIComponent(answer.provider),
-  ...(answer.cache && { "x-llmops-cache": answer.cache }),
-  // A proxy that buffers would turn a stream into one piece.
-  "x-accel-buffering": "no",
-});
+) => {
+  const headers: Record<string, string> = {
+    ...answer.headers,
+    "content-type": answer.contentType,
+    "x-request-id": id,
+    "x-llmops-app": key.appId,
+    "x-llmops-model": encodeURIComponent(answer.model),
+    "x-llmops-provider": encodeURIComponent(answer.provider),
+    // A key in `x-api-key` does not tell a cache that the answer is one caller's, as `Authorization` would.
+    "cache-control": "no-store",
+    // A proxy that buffers would turn a stream into one piece.
+    "x-accel-buffering": "no",
+  };
+  if (answer.cache) headers["x-llmops-cache"] = answer.cache;
+  return headers;
+};
 
 /** `POST /v1/…`: the answer of a model, as it is. */
 export async function callModel(
@@ -36,7 +41,7 @@ export async function callModel(
   const tracked = drain.track(signal);
   try {
     const answer = await calls.call({ ...call, signal: tracked.signal, ended: tracked.release });
-    return new Response(answer.body, { headers: headersOf(call.key, answer) });
+    return new Response(answer.body, { headers: headersOf(call, answer) });
   } catch (error) {
     tracked.release();
     throw error;

@@ -157,9 +157,29 @@ export interface CallRoutesOptions {
   renderEvent: (error: unknown, scope: Scope) => string;
 }
 
-/** What app keys open on `/v1`, in the dialects of OpenAI and Anthropic. */
-export const callRoutes = ({ calls, drain, bodyBytesMax, renderEvent }: CallRoutesOptions) => {
-  const call = async (operation: IncomingCall["operation"], request: Request, scope: Scope) => {
+/** The routes of the calls, and what each wants of a model. */
+const operations: Readonly<Record<string, IncomingCall["operation"]>> = {
+  "/v1/chat/completions": "chat",
+  "/v1/embeddings": "embeddings",
+  "/v1/messages": "messages",
+  "/v1/messages/count_tokens": "count_tokens",
+};
+
+/** What a request that was let in wants of a model; `undefined` for all but the calls. */
+export const operationOf = ({ method }: Request, path: string): IncomingCall["operation"] | undefined =>
+  method === "POST" && Object.hasOwn(operations, path) ? operations[path] : undefined;
+
+/** Makes one call. The answer has all its headers. */
+export type CallHandler = (
+  operation: IncomingCall["operation"],
+  request: Request,
+  scope: Scope,
+) => Promise<Response>;
+
+/** What makes the calls, for the routes and for whoever goes past them. */
+export const createCallHandler =
+  ({ calls, drain, bodyBytesMax, renderEvent }: CallRoutesOptions): CallHandler =>
+  async (operation, request, scope) => {
     scope.untimed();
     return callModel(
       { calls, drain },
@@ -175,6 +195,10 @@ export const callRoutes = ({ calls, drain, bodyBytesMax, renderEvent }: CallRout
       },
     );
   };
+
+/** What app keys open on `/v1`, in the dialects of OpenAI and Anthropic. */
+export const callRoutes = (options: CallRoutesOptions) => {
+  const call = createCallHandler(options);
   return new Elysia({ prefix: "/v1", normalize: false })
     .use(scoped)
     .post("/chat/completions", ({ request, scope }) => call("chat", request, scope), ChatContract)
