@@ -100,7 +100,7 @@ export async function ask(
   const { provider } = target;
   const dialect = dialectOf(provider);
   const sent = upstreamBody(body, target, dialect);
-  call.signal.throwIfAborted();
+  call.throwIfEnded();
   const known = { model: target.upstreamName, apiKey: provider.apiKey };
   if (!provider.apiKey && !provider.keyless) throw new UpstreamError("no_key");
   if (sent.operation === "embeddings" && provider.dialect !== "openai") throw noEmbeddings();

@@ -55,8 +55,13 @@ export interface Outgoing {
  * open.
  */
 export interface Call extends Disposable {
-  /** Aborts with the caller's reason, or with the {@link UpstreamError} of a limit that has been met. */
+  /**
+   * Aborts with the caller's reason, or with the {@link UpstreamError} of a limit that has been met. Made when it is first asked
+   * for: most calls end before.
+   */
   readonly signal: AbortSignal;
+  /** @throws the reason for which {@link signal} has aborted, or would have. */
+  throwIfEnded(): void;
   /**
    * One attempt; redirects are not followed.
    * @throws {UpstreamError} `unreachable`, `blocked`, or a limit; the reason of the caller's signal where that aborted.
@@ -192,13 +197,19 @@ export const createTransport = ({
   };
 
   const open = (callerSignal: AbortSignal, { totalMs }: Pick<Timeouts, "totalMs">): Call => {
-    const own = new AbortController();
-    const { signal } = own;
+    let own: AbortController | undefined;
+    /** Why the call has ended before its time. */
+    let ended: { reason: unknown } | undefined;
     /** Ends the attempt that is under way. */
     let endAttempt: ((reason: unknown) => void) | undefined;
     const end = (reason: unknown) => {
-      own.abort(reason);
+      if (ended) return;
+      ended = { reason };
+      own?.abort(reason);
       endAttempt?.(reason);
+    };
+    const throwIfEnded = () => {
+      if (ended) throw ended.reason;
     };
     const leave = () => end(callerSignal.reason);
     if (callerSignal.aborted) leave();
@@ -226,14 +237,11 @@ export const createTransport = ({
       request: { head: string; body: string },
       { local, timeouts }: Outgoing,
     ): Promise<Exchange> => {
-      const attempt = new AbortController();
-      const abort = (reason: unknown) => attempt.abort(reason);
-      endAttempt = abort;
       const { endpoint } = place;
       const ask = async (to: Endpoint): Promise<Exchange | undefined> => {
         for (let known = await pool.take(to); known; known = await pool.take(to)) {
-          if (attempt.signal.aborted) known.close();
-          attempt.signal.throwIfAborted();
+          if (ended) known.close();
+          throwIfEnded();
           try {
             return known.ask(request.head, request.body);
           } catch (error) {
@@ -244,6 +252,10 @@ export const createTransport = ({
       };
       const idle = local ? await ask(endpoint) : undefined;
       if (idle) return idle;
+      throwIfEnded();
+      const attempt = new AbortController();
+      const abort = (reason: unknown) => attempt.abort(reason);
+      endAttempt = abort;
       const reach = async (): Promise<Exchange> => {
         const to = local ? endpoint : { ...endpoint, hostname: await guard(endpoint.hostname) };
         attempt.signal.throwIfAborted();
@@ -268,7 +280,7 @@ export const createTransport = ({
     const send = async (url: string, outgoing: Outgoing): Promise<UpstreamAnswer> => {
       const { method = "POST", headers, body = "", streamed, timeouts, proxied } = outgoing;
       endAttempt?.(over);
-      signal.throwIfAborted();
+      throwIfEnded();
       const startedAt = now();
       const place = placeOf(url);
       let exchange: Exchange;
@@ -284,13 +296,13 @@ export const createTransport = ({
         }
         const { abort } = exchange;
         endAttempt = abort;
-        if (signal.aborted) abort(signal.reason);
+        if (ended) abort(ended.reason);
         head = await (streamed
           ? limited(timeouts.firstByteMs, "timeout_first_byte", abort, exchange.head)
           : exchange.head);
       } catch (cause) {
         place.vouched.at = Number.NEGATIVE_INFINITY;
-        if (signal.aborted) throw signal.reason;
+        throwIfEnded();
         throw cause instanceof UpstreamError ? cause : new UpstreamError("unreachable", { cause });
       }
       place.vouched.at = now();
@@ -332,7 +344,14 @@ export const createTransport = ({
     };
 
     return {
-      signal,
+      get signal() {
+        if (!own) {
+          own = new AbortController();
+          if (ended) own.abort(ended.reason);
+        }
+        return own.signal;
+      },
+      throwIfEnded,
       send,
       [Symbol.dispose]: () => {
         total.clear();
