@@ -116,13 +116,19 @@ try {
 
   const direct = { url: upstream.url, headers: {} };
   console.log(`the provider itself: ${(await measure(direct, 1)).perSecond.toFixed(0)}/s`);
+  const cpuPerCall = new Map(peers.map(({ name }) => [name, [] as number[]]));
   const perSecond = new Map(peers.map(({ name }) => [name, [] as number[]]));
   for (const peer of peers) await measure(peer, 2);
   for (let round = 0; round < rounds; round++) {
     // Each goes first in its turn, so that a machine that slows down favours none.
     for (let turn = 0; turn < peers.length; turn++) {
       const peer = peers[(turn + round) % peers.length] as Peer;
+      const cpuBefore = await peer.child.cpuMs();
       const result = await measure(peer, seconds);
+      // What is written after the answer belongs to it.
+      await Bun.sleep(500);
+      const cpuUs = ((await peer.child.cpuMs()) - cpuBefore) * 1000;
+      cpuPerCall.get(peer.name)?.push(cpuUs / (result.perSecond * seconds));
       if (result.errors > 0) throw new Error(`${peer.name}: ${result.errors} errors`);
       perSecond.get(peer.name)?.push(result.perSecond);
       console.log(
@@ -131,6 +137,9 @@ try {
     }
   }
   const of = (name: string) => median(perSecond.get(name) ?? []);
+  for (const [name, values] of cpuPerCall) {
+    console.log(`CPU per call, all processes: ${name} ${median(values).toFixed(0)} µs`);
+  }
   report.push([
     "calls per second against the bare proxy",
     (of("llmops") / of("bare proxy")).toFixed(2),

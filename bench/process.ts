@@ -1,3 +1,4 @@
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 
 /** A child process that says where it listens, and ends with its scope. */
@@ -5,6 +6,28 @@ export interface Child extends AsyncDisposable {
   url: string;
   /** Resident memory, in MiB; Linux only, elsewhere NaN. */
   memoryMib(): Promise<number>;
+  /** CPU time of the process and of all below it so far, in milliseconds; Linux only, elsewhere 0. */
+  cpuMs(): Promise<number>;
+}
+
+/** Length of the unit in which Linux counts CPU time, in milliseconds. */
+const tickMs = 10;
+
+/** CPU time of a process and of all below it. */
+async function cpuMsOf(root: number): Promise<number> {
+  const names = await readdir("/proc").catch(() => []);
+  const parents = new Map<number, { parent: number; ms: number }>();
+  for (const pid of names.filter((name) => /^\d+$/.test(name)).map(Number)) {
+    const stat = await Bun.file(`/proc/${pid}/stat`)
+      .text()
+      .catch(() => "");
+    // The name before may hold spaces and brackets (proc(5)).
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    parents.set(pid, { parent: Number(fields[1]), ms: (Number(fields[11]) + Number(fields[12])) * tickMs });
+  }
+  const isBelow = (pid: number): boolean =>
+    pid === root || (pid > 1 && isBelow(parents.get(pid)?.parent ?? 0));
+  return [...parents].reduce((total, [pid, { ms }]) => total + (isBelow(pid) ? ms : 0), 0);
 }
 
 let count = 0;
@@ -29,6 +52,7 @@ export async function start(
   }
   return {
     url,
+    cpuMs: () => cpuMsOf(child.pid),
     async memoryMib() {
       const status = await Bun.file(`/proc/${child.pid}/status`)
         .text()
