@@ -5,11 +5,13 @@ export interface LoadResult {
   perSecond: number;
   p50Ms: number;
   p99Ms: number;
+  calls: number;
   /** Answers whose first line was not HTTP 200. */
   errors: number;
 }
 
-const headEnd = Buffer.from("\r\n\r\n");
+/** What ends the head of an answer. */
+export const headEnd = Buffer.from("\r\n\r\n");
 
 const lastChunk = Buffer.from("\r\n0\r\n\r\n");
 
@@ -20,7 +22,8 @@ export interface Post {
   body: string;
 }
 
-const requestOf = ({ host, pathname }: URL, post: Post | undefined): string => {
+/** A request as it goes over the wire. */
+export const requestOf = ({ host, pathname }: URL, post: Post | undefined): string => {
   if (!post) return `GET ${pathname} HTTP/1.1\r\nHost: ${host}\r\n\r\n`;
   const headers = Object.entries({
     ...post.headers,
@@ -32,7 +35,7 @@ const requestOf = ({ host, pathname }: URL, post: Post | undefined): string => {
 };
 
 /** Whether an answer is there as a whole: by its length, or by its last chunk. */
-const isWhole = (answer: Buffer, head: number, text: string): boolean => {
+export const isWhole = (answer: Buffer, head: number, text: string): boolean => {
   const length = /content-length: (\d+)/i.exec(text)?.[1];
   if (length !== undefined) return answer.length >= head + 4 + Number(length);
   return answer.subarray(-lastChunk.length).equals(lastChunk);
@@ -87,7 +90,8 @@ export async function load(
   const elapsed = (performance.now() - started) / 1000;
   latencies.sort((a, b) => a - b);
   const at = (share: number) => latencies[Math.floor(latencies.length * share)] ?? Number.NaN;
-  return { perSecond: latencies.length / elapsed, p50Ms: at(0.5), p99Ms: at(0.99), errors };
+  const calls = latencies.length;
+  return { perSecond: calls / elapsed, p50Ms: at(0.5), p99Ms: at(0.99), calls, errors };
 }
 
 /** The middle value. */

@@ -13,20 +13,30 @@ export interface Writer extends AsyncDisposable {
   baseUrl: string;
   /** Tokens, questions included, by the caller's `user`; also of answers that nobody got. */
   tokens: ReadonlyMap<string, number>;
-  /** When each question came in, in milliseconds since 1970. */
-  arrivals: readonly { user: string; at: number }[];
+  /** When each question came in, in milliseconds since 1970, and what it and its answer have in tokens. */
+  arrivals: readonly { user: string; at: number; tokens: number }[];
 }
 
 /** Tokens of every question, as this provider counts them. */
 export const questionTokens = 20;
 
+interface Question {
+  user?: string;
+  max_tokens?: number;
+  model: string;
+  stream?: boolean;
+}
+
+/** Pieces of an answer that is a stream. */
+const streamPieces = 4;
+
 /**
  * Starts it. Answers are log-normal in length, with a median of `median` tokens, and no longer than they may be; each takes
- * `delayMs` at the most.
+ * `delayMs` at the most, and `delayMsMin` at the least.
  */
-export function startWriter({ median = 150, delayMs = 50 } = {}): Writer {
+export function startWriter({ median = 150, delayMs = 50, delayMsMin = 0 } = {}): Writer {
   const tokens = new Map<string, number>();
-  const arrivals: { user: string; at: number }[] = [];
+  const arrivals: { user: string; at: number; tokens: number }[] = [];
   const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
   const server = Bun.serve({
     hostname: "127.0.0.1",
@@ -34,24 +44,24 @@ export function startWriter({ median = 150, delayMs = 50 } = {}): Writer {
     idleTimeout: 60,
     async fetch(request) {
       if (request.method === "GET") return Response.json({ data: [{ id: "m" }] });
-      const body = (await request.json()) as { user?: string; max_tokens?: number; model: string };
+      const body = (await request.json()) as Question;
       const user = body.user ?? "";
-      arrivals.push({ user, at: Date.now() });
       const wished = Math.max(1, Math.round(median * Math.exp(0.5 * normal())));
       const completion = Math.min(wished, body.max_tokens ?? Number.POSITIVE_INFINITY);
-      tokens.set(user, (tokens.get(user) ?? 0) + questionTokens + completion);
-      await Bun.sleep(Math.random() * delayMs);
+      const total = questionTokens + completion;
+      arrivals.push({ user, at: Date.now(), tokens: total });
+      tokens.set(user, (tokens.get(user) ?? 0) + total);
+      const usage = { prompt_tokens: questionTokens, completion_tokens: completion, total_tokens: total };
+      const takesMs = delayMsMin + Math.random() * (delayMs - delayMsMin);
+      if (body.stream) return streamed(body.model, usage, takesMs);
+      await Bun.sleep(takesMs);
       return Response.json({
         id: "c",
         object: "chat.completion",
         created: 1,
         model: body.model,
         choices: [{ index: 0, message: { role: "assistant", content: "x" }, finish_reason: "stop" }],
-        usage: {
-          prompt_tokens: questionTokens,
-          completion_tokens: completion,
-          total_tokens: questionTokens + completion,
-        },
+        usage,
       });
     },
   });
@@ -61,6 +71,28 @@ export function startWriter({ median = 150, delayMs = 50 } = {}): Writer {
     arrivals,
     [Symbol.asyncDispose]: () => server.stop(true),
   };
+}
+
+/** An answer piece by piece, its usage in the last. */
+function streamed(model: string, usage: object, takesMs: number): Response {
+  const encoder = new TextEncoder();
+  let left = streamPieces;
+  const event = (rest: object) => {
+    const data = { id: "c", object: "chat.completion.chunk", created: 1, model, ...rest };
+    return encoder.encode(`data: ${JSON.stringify(data)}\n\n`);
+  };
+  const stream = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      await Bun.sleep(takesMs / streamPieces);
+      const finish_reason = --left === 0 ? "stop" : null;
+      controller.enqueue(event({ choices: [{ index: 0, delta: { content: "x" }, finish_reason }] }));
+      if (left > 0) return;
+      controller.enqueue(event({ choices: [], usage }));
+      controller.enqueue(encoder.encode("data: [DONE]\n\n"));
+      controller.close();
+    },
+  });
+  return new Response(stream, { headers: { "content-type": "text/event-stream" } });
 }
 
 /** An app with a key. */
@@ -74,6 +106,9 @@ export interface Tenant {
 /** Some processes on one database, each with a data folder of its own. */
 export interface Fleet extends AsyncDisposable {
   urls: readonly string[];
+  /** Resolves when a process, as it runs now, has said something in its log. */
+  said(place: number, pattern: RegExp): Promise<string>;
+  pid(place: number): number;
   /** Ends a process without a word. */
   kill(place: number): Promise<void>;
   /** Starts it again, on the same folder, or on a new one where that is lost. */
@@ -110,13 +145,16 @@ export async function startFleet({
   baseUrl,
   processes,
   environment = {},
+  command,
 }: {
   database: Pick<TestDatabase, "sql" | "url">;
   baseUrl: string;
   processes: number;
   environment?: Record<string, string>;
+  /** The program; without it, it is run from its sources. */
+  command?: readonly string[] | undefined;
 }): Promise<Fleet> {
-  const program = createProgram();
+  const program = createProgram(command && { command });
   const settings = {
     DATABASE_URL: url,
     DATABASE_POOL_SIZE: "4",
@@ -147,9 +185,16 @@ export async function startFleet({
     urls[place] = await child.said(/listens on (http\S+)/);
   };
   for (let place = 0; place < processes; place++) await start(place);
+  const processAt = (place: number): Running => {
+    const found = running[place];
+    if (!found) throw new Error(`there is no process ${place}`);
+    return found;
+  };
 
   return {
     urls,
+    said: (place, pattern) => processAt(place).said(pattern),
+    pid: (place) => processAt(place).pid,
     async kill(place) {
       running[place]?.signal("SIGKILL");
       await running[place]?.finished;

@@ -15,6 +15,7 @@ export interface Finished {
 
 /** A running command. */
 export interface Running {
+  pid: number;
   /** Resolves with what the pattern's first group matched on stderr; rejects if the command ends before. */
   said: (pattern: RegExp) => Promise<string>;
   signal: (signal: NodeJS.Signals) => void;
@@ -55,13 +56,16 @@ export function createProgram({ command = sources }: { command?: readonly string
       return { code, stdout, stderr };
     });
     return {
+      pid: child.pid ?? 0,
       finished,
       signal: (signal) => void child.kill(signal),
       said: (pattern) =>
         new Promise((resolve, reject) => {
           const look = () => {
             const found = pattern.exec(stderr);
-            if (found) resolve(found[1] ?? found[0]);
+            if (!found) return;
+            child.stderr.off("data", look);
+            resolve(found[1] ?? found[0]);
           };
           child.stderr.on("data", look);
           look();
