@@ -57,8 +57,9 @@ export const chargeOf = ({ budget, endUser, period, rates, reserved }: Account):
 
 /** Books what a call cost, and gives back the rest of what was kept back for it. */
 export function settleAccount(account: Account, record: CallRecord): void {
-  const { meter, reserved } = account;
-  meter.pool.give(reserved - amountOf(chargeOf({ ...account, reserved: 0n }), record));
+  const { budget, meter, rates, reserved } = account;
+  const worth = { currency: budget.currency, ...(rates && { rates }) };
+  meter.pool.give(reserved - amountOf(worth, record));
   meter.calls--;
 }
 

@@ -4,25 +4,28 @@ import { fromUnits, multiply, toUnits } from "./money.ts";
 import type { CallRecord, Charge } from "./record.ts";
 import { costsOf } from "./rollup.ts";
 
+/** In which currency a charge is, and what others are worth in it. */
+type Worth = Pick<Charge, "currency" | "rates">;
+
 /** What a call costs one of its budgets: a part for each currency in which it cost something, in units of the budget's. */
 export function partsOf(
-  charge: Charge,
+  charge: Worth,
   record: Pick<CallRecord, "cost" | "currency" | "attempts">,
 ): { currency: string; cost: string; rate: string; amount: bigint }[] {
   const parts = [];
   for (const [currency, costs] of costsOf(record)) {
     for (const cost of costs) {
-      if (toUnits(cost) === 0n) continue;
+      if (cost === "0") continue;
       // Without a rate it is told what it cost, and booked as nothing: only a soft budget comes to that.
       const rate = currency === charge.currency ? "1" : (charge.rates?.[currency] ?? "0");
-      parts.push({ currency, cost, rate, amount: multiply(cost, rate) });
+      parts.push({ currency, cost, rate, amount: rate === "1" ? toUnits(cost) : multiply(cost, rate) });
     }
   }
   return parts;
 }
 
 /** What a call costs one of its budgets in all, in units of the budget's currency. */
-export function amountOf(charge: Charge, record: Pick<CallRecord, "cost" | "currency" | "attempts">): bigint {
+export function amountOf(charge: Worth, record: Pick<CallRecord, "cost" | "currency" | "attempts">): bigint {
   const { cost, currency, attempts } = record;
   // Nearly all calls: one attempt, in the budget's own currency.
   if (attempts.length <= 1 && currency === charge.currency) return cost === null ? 0n : toUnits(cost);

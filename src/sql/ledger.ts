@@ -25,38 +25,36 @@ export interface LedgerRow {
 
 /**
  * Books rows, and takes them from what `holderId` has on lease, in the transaction of the calls that they are of. The periods
- * are locked first, in the order in which everybody locks them.
+ * are locked first, in the order in which everybody locks them. One statement, so that the rows travel once.
  */
 export async function insertLedgerMany(
   db: Db,
   rows: readonly LedgerRow[],
   holderId: Uuid | undefined,
 ): Promise<void> {
-  const json = JSON.stringify(rows);
   await db`
-    select from budget_period p join (
-      select distinct budget_id, end_user, starts_at from json_populate_recordset(null::ledger, ${json}::text::json)) l
-      using (budget_id, end_user, starts_at)
-    order by budget_id, end_user, starts_at for update of p`;
-  await db`
-    update budget_period p set spent = p.spent + l.amount, exceeded_calls = p.exceeded_calls + l.exceeded_calls,
-      exceeded = p.exceeded + l.exceeded
-    from (
+    with booked as materialized (
+      select * from json_populate_recordset(null::ledger, ${JSON.stringify(rows)}::text::json)
+    ), sums as materialized (
       select budget_id, end_user, starts_at, sum(amount) as amount,
         count(distinct request_id) filter (where bound_exceeded) as exceeded_calls,
         coalesce(sum(amount) filter (where bound_exceeded), 0) as exceeded
-      from json_populate_recordset(null::ledger, ${json}::text::json) group by 1, 2, 3) l
-    where p.budget_id = l.budget_id and p.end_user = l.end_user and p.starts_at = l.starts_at`;
-  if (holderId !== undefined) {
-    await db`
+      from booked group by 1, 2, 3
+    ), locked as materialized (
+      select p.budget_id, p.end_user, p.starts_at, s.amount, s.exceeded_calls, s.exceeded
+      from budget_period p join sums s using (budget_id, end_user, starts_at)
+      order by p.budget_id, p.end_user, p.starts_at for update of p
+    ), spent as (
+      update budget_period p set spent = p.spent + l.amount, exceeded_calls = p.exceeded_calls + l.exceeded_calls,
+        exceeded = p.exceeded + l.exceeded
+      from locked l where p.budget_id = l.budget_id and p.end_user = l.end_user and p.starts_at = l.starts_at
+    ), leased as (
       update budget_lease b set amount = b.amount - l.amount
-      from (
-        select budget_id, end_user, starts_at, sum(amount) as amount
-        from json_populate_recordset(null::ledger, ${json}::text::json) group by 1, 2, 3) l
+      from locked l
       where b.budget_id = l.budget_id and b.end_user = l.end_user and b.starts_at = l.starts_at
-        and b.holder_id = ${holderId}`;
-  }
-  await db`insert into ledger select * from json_populate_recordset(null::ledger, ${json}::text::json)`;
+        and b.holder_id = ${holderId ?? null}
+    )
+    insert into ledger select * from booked`;
 }
 
 /** What was written off of a process's leases, as it is taken back: less than nothing, for each period. */
