@@ -200,7 +200,13 @@ export async function createContext(
     now,
   });
   const recorder = building.use(
-    createRecorder({ sql, journal, log, release: async () => leases[Symbol.asyncDispose]() }),
+    createRecorder({
+      sql,
+      journal,
+      log,
+      guard: health.guard,
+      release: async () => leases[Symbol.asyncDispose](),
+    }),
   );
 
   const drain = createDrain();

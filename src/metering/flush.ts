@@ -6,6 +6,7 @@ import {
   insertFreshRequestMany,
   insertRequestContentMany,
   insertRequestMany,
+  limitWriting,
 } from "../sql/request.ts";
 import { insertUsageMany } from "../sql/usage-rollup.ts";
 import { ledgerOf } from "./ledger.ts";
@@ -33,6 +34,7 @@ const hasContent = ({ question, answer }: Closed): boolean => question !== undef
 /** Writes a batch of calls none of which is in the database. @throws `23505` where one is. */
 const writeFresh = (sql: Sql, batch: readonly Closed[], holderId: Uuid): Promise<unknown> =>
   sql.begin(async (tx) => {
+    await limitWriting(tx);
     await insertFreshRequestMany(
       tx,
       batch.map(({ record }) => record),
@@ -62,6 +64,7 @@ const contentRow = ({ id, record: { app_id }, question, answer, truncated }: Clo
 /** Writes what of a batch is not in the database yet. */
 const writeRest = (sql: Sql, batch: readonly Closed[], holderId: Uuid): Promise<unknown> =>
   sql.begin(async (tx) => {
+    await limitWriting(tx);
     const fresh = new Set(await insertRequestMany(tx, JSON.stringify(batch.map(({ record }) => record))));
     // Each once, though it may stand in the batch twice.
     const items = batch.filter(({ id }) => fresh.delete(id));

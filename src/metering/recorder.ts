@@ -1,5 +1,6 @@
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Guard } from "../database/health.ts";
 import type { Sql } from "../database/pool.ts";
 import { FailError } from "../errors/app-error.ts";
 import type { Uuid } from "../id.ts";
@@ -33,12 +34,15 @@ export function createRecorder({
   sql,
   journal,
   log,
+  guard = (service) => service,
   release = async () => {},
   waitingBytesMax = waitingMax,
 }: {
   sql: Sql;
   journal: Journal;
   log: Log;
+  /** Makes functions end while the database is away, rather than wait for a connection that nobody answers on. */
+  guard?: Guard;
   release?: () => Promise<void>;
   waitingBytesMax?: number;
 }): FlushingRecorder {
@@ -58,8 +62,11 @@ export function createRecorder({
     appendFileSync(join(journal.folder, rejectedName), `${closeLine(item, true)}\n`, { mode: 0o600 });
   };
 
+  const database = guard({
+    write: (batch: readonly Closed[]) => writeOrReject(sql, batch, journal.id, reject),
+  });
   const write = async (batch: readonly Closed[]) => {
-    await writeOrReject(sql, batch, journal.id, reject);
+    await database.write(batch);
     if (away) log.info("records are written to the database again");
     away = false;
     journal.commit(batch.map(({ id }) => id));

@@ -25,6 +25,15 @@ export async function insertRequestContentMany(db: Db, json: string): Promise<vo
     on conflict (id) do nothing`;
 }
 
+/**
+ * Ends the transaction where its process is not heard of for long: one whose machine has vanished would keep what it has
+ * locked, and everybody else waiting, until the system gives up its connection.
+ */
+export async function limitWriting(db: Db): Promise<void> {
+  await db`
+    select set_config('idle_in_transaction_session_timeout', '15s', true), set_config('statement_timeout', '30s', true)`;
+}
+
 /** A call as its row. */
 export type NewRequest = Readonly<Partial<Record<(typeof requestColumns)[number], unknown>>>;
 
