@@ -1,4 +1,4 @@
-import { AppError, LimitError, UpstreamError } from "../errors/app-error.ts";
+import { AppError, LimitError, UpstreamError, ValidateError } from "../errors/app-error.ts";
 import type { CallContent, Recorder, Refusal } from "../metering/record.ts";
 import { redact } from "../metering/redact.ts";
 import { storableJson } from "../metering/storable.ts";
@@ -87,8 +87,9 @@ const namesMax = 20;
 /** Whether it is the caller who has gone, and not the service that ends. */
 const hasLeft = (signal: AbortSignal) => signal.aborted && !(signal.reason instanceof UpstreamError);
 
-/** Errors that no other target would mend. */
-const isCallers = (error: unknown) => !(error instanceof UpstreamError) || error.reason === "bad_request";
+/** Errors that no other target would mend. What one dialect cannot say (`ValidateError`), another may. */
+const isCallers = (error: unknown) =>
+  error instanceof UpstreamError ? error.reason === "bad_request" : !(error instanceof ValidateError);
 
 /**
  * Whether a failed attempt may have cost something: its provider answered well at first, or took the question and then said
@@ -206,8 +207,8 @@ export function createGateway({
           const begun = await tryOnce(target, call, it, entry);
           return { ...begun, target, admitted };
         } catch (error) {
-          if (error instanceof LimitError) {
-            // What went wrong before says more than that there is no room for more.
+          if (error instanceof LimitError || error instanceof ValidateError) {
+            // Nobody was asked: what went wrong before says more than that there is no room, or no way to say it.
             last ??= error;
             admitted.failed(undefined);
             break;
