@@ -17,41 +17,10 @@ import { openJournal, segmentsIn } from "../../src/metering/journal.ts";
 import type { CallRecord } from "../../src/metering/record.ts";
 import { createRecorder } from "../../src/metering/recorder.ts";
 import { replayJournals } from "../../src/metering/replay.ts";
+import { callAt } from "../harness/call-record.ts";
 import { createDatabase } from "../harness/database.ts";
 
-const record = (fields: Partial<CallRecord> = {}): CallRecord => ({
-  id: newId(),
-  created_at: new Date().toISOString(),
-  app_id: newId(),
-  app_version: 1,
-  key_id: null,
-  account_id: null,
-  end_user: null,
-  session: null,
-  api: "chat",
-  model: "m",
-  model_used: "m",
-  provider: "p",
-  status: "ok",
-  status_code: 200,
-  error_code: null,
-  finish_reason: "stop",
-  stream: false,
-  cache_hit: false,
-  ttft_ms: 5,
-  duration_ms: 9,
-  prompt_tokens: 1,
-  cached_tokens: 0,
-  cache_write_tokens: 0,
-  completion_tokens: 1,
-  reasoning_tokens: 0,
-  usage_source: "provider",
-  cost: "0.5",
-  currency: "CNY",
-  ip_prefix: "192.0.2.0/24",
-  attempts: [],
-  ...fields,
-});
+const record = (fields: Partial<CallRecord> = {}): CallRecord => callAt(new Date(), fields);
 const standing = (it: CallRecord): CallRecord => ({ ...it, status: "interrupted", status_code: 500 });
 
 async function start() {
