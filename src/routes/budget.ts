@@ -64,8 +64,8 @@ const State = Type.Object(
     unknown: exact("the same of processes that have fallen silent, until their journal is brought in"),
     limit: exact(),
     left: exact("limit less used, held and unknown; never below 0"),
-    exceeded_calls: Type.Integer({ description: "calls that cost more than was left" }),
-    exceeded: exact("by how much, together"),
+    exceeded_calls: Type.Integer({ description: "calls that cost more than was kept back for them" }),
+    exceeded: exact("what those calls cost, together"),
     warnings: Type.Array(Type.Number(), {
       description: "shares of warn_at that are used; where each user has the budget, by one of them at least",
     }),
