@@ -124,11 +124,11 @@ export async function listRequest(db: Db, it: RequestFilter): Promise<RequestRow
 
 /** The conditions on the content, in the words of its index; for the few calls of a user or a session in others, as they lead. */
 function hasText(db: Db, it: RequestFilter): ReturnType<Db> {
-  const pattern = db`'%' || like_literal(${inJson(it.text ?? "")}) || '%'`;
+  const wanted = inJson(it.text ?? "");
   const found =
     it.user === undefined && it.session === undefined
-      ? db`(coalesce(question, '') || coalesce(answer, '')) ilike ${pattern}`
-      : db`(question ilike ${pattern} or answer ilike ${pattern})`;
+      ? db`(coalesce(question, '') || coalesce(answer, '')) ilike '%' || like_literal(${wanted}) || '%'`
+      : db`(question ilike '%' || like_literal(${wanted}) || '%' or answer ilike '%' || like_literal(${wanted}) || '%')`;
   return db`
     ${it.from === undefined ? db`` : db`and request_content.id >= ${it.from}`}
     ${it.to === undefined ? db`` : db`and request_content.id < ${it.to}`}
