@@ -1,5 +1,5 @@
 /**
- * Runs the tests on the embedded PostgreSQL, and those of the API and of the SQL once more on an external one where
+ * Runs the tests on the embedded PostgreSQL, and at the same time those of the API and of the SQL on an external one where
  * TEST_DATABASE_URL names it. Arguments go to `bun test`; with a path or a filter there is one run, on the external
  * server if there is one. Ends with the line `N passed, N failed, N skipped`.
  */
@@ -18,20 +18,29 @@ const { TEST_DATABASE_URL: external, ...withoutExternal } = process.env;
 const requireAll = process.env.REQUIRE_ALL === "1";
 const totals: Totals = { pass: 0, fail: 0, skip: 0 };
 
-/** Adds what one run of `bun test` counted; a run that ends without counting is one failure. */
-async function run(what: string, paths: string[], env: NodeJS.ProcessEnv): Promise<void> {
-  console.log(`\n== ${what}`);
+/**
+ * Adds what one run of `bun test` counted; a run that ends without counting is one failure. What it says is shown as it comes,
+ * or with `after` once that is over, so that two runs can go on at once and be read one after the other.
+ */
+async function run(
+  what: string,
+  paths: string[],
+  env: NodeJS.ProcessEnv,
+  after: Promise<void> = Promise.resolve(),
+): Promise<void> {
   const child = Bun.spawn([process.execPath, "test", `--timeout=${hangMs}`, ...paths], {
     env,
-    stdout: "inherit",
+    stdout: "ignore",
     stderr: "pipe",
   });
   let tail = "";
+  let shown = after.then(() => console.log(`\n== ${what}`));
   const decoder = new TextDecoder();
   for await (const chunk of child.stderr) {
-    process.stderr.write(chunk);
+    shown = shown.then(() => void process.stderr.write(chunk));
     tail = (tail + decoder.decode(chunk, { stream: true })).slice(-10_000);
   }
+  await shown;
   const counted = (word: string) => Number(tail.match(new RegExp(`^ *(\\d+) ${word}$`, "m"))?.[1] ?? 0);
   const ran = { pass: counted("pass"), fail: counted("fail"), skip: counted("skip") };
   if ((await child.exited) !== 0 && ran.fail === 0) ran.fail = 1;
@@ -43,10 +52,12 @@ async function run(what: string, paths: string[], env: NodeJS.ProcessEnv): Promi
 if (args.some((arg) => !arg.startsWith("-"))) {
   await run(args.join(" "), args, process.env);
 } else {
-  await run("on the embedded PostgreSQL", args, withoutExternal);
+  const embedded = run("on the embedded PostgreSQL", args, withoutExternal);
   if (external) {
-    await run("on the external PostgreSQL", [...args, "tests/api", "tests/sql"], process.env);
+    const again = [...args, "tests/api", "tests/sql"];
+    await Promise.all([embedded, run("on the external PostgreSQL", again, process.env, embedded)]);
   } else {
+    await embedded;
     console.log(
       "\nnot run: tests/api and tests/sql on an external PostgreSQL (TEST_DATABASE_URL is not set)",
     );

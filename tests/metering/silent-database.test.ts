@@ -16,7 +16,7 @@ test("records are written again after a database that fell silent in the middle 
   const callers = Array.from({ length: 8 }, async () => {
     while (calling) await (await it.post(chat, question)).text();
   });
-  for (let silence = 1; silence <= 4; silence++) {
+  for (let silence = 1; silence <= 2; silence++) {
     const before = it.provider.calls.length;
     await until(() => it.provider.calls.length > before + 50);
     proxy.stall();
@@ -31,5 +31,5 @@ test("records are written again after a database that fell silent in the middle 
     const [row] = await database.sql`select count(*)::int as calls from request`;
     return row?.calls === length;
   });
-  expect(length).toBeGreaterThan(200);
+  expect(length).toBeGreaterThan(100);
 }, 60_000);
