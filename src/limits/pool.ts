@@ -27,6 +27,12 @@ export interface PoolState extends Told {
   free: bigint;
 }
 
+/** What of a limit this process could take now; never below 0. */
+export function leftOf({ bound, used, held, free }: PoolState): bigint {
+  const left = bound - used - held + free;
+  return left > 0n ? left : 0n;
+}
+
 /** Why nothing was taken: there is no room; or nobody can tell, since the database is away. */
 export type Shortage = { short: PoolState } | { away: true };
 
@@ -171,11 +177,7 @@ export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool &
   return {
     tryTake,
     state,
-    left() {
-      if (!told) return 0n;
-      const most = room(told) + free;
-      return most > 0n ? most : 0n;
-    },
+    left: () => (told ? leftOf(state()) : 0n),
     async take(amount, least = amount) {
       if (valid() && tryTake(amount)) return amount;
       used = true;

@@ -3,13 +3,8 @@ import { fromUnits } from "../metering/money.ts";
 import type { Refusal } from "../metering/record.ts";
 import type { BudgetRow } from "../sql/budget.ts";
 import type { Level } from "./levels.ts";
-import type { PoolState } from "./pool.ts";
+import { leftOf, type PoolState } from "./pool.ts";
 import type { RateLimits } from "./rules.ts";
-
-const allowedOf = ({ bound, used, held, free }: PoolState): bigint => {
-  const room = bound - used - held + free;
-  return room > 0n ? room : 0n;
-};
 
 /** How soon a call that met a limit of calls at once may try again, in milliseconds. */
 const slotsAfterMs = 1000;
@@ -39,7 +34,7 @@ export function refuseRate(
     used: String(state.used),
     held: String(state.held),
     asked: String(asked),
-    allowed: String(allowedOf(state)),
+    allowed: String(leftOf(state)),
     resets_at: timed ? new Date(databaseNow + afterMs).toISOString() : null,
   };
   const { bound, used, held } = refusal;
@@ -67,7 +62,7 @@ export function refuseBudget(
     used: fromUnits(state.used),
     held: fromUnits(state.held - state.free),
     asked: fromUnits(asked),
-    allowed: fromUnits(allowedOf(state)),
+    allowed: fromUnits(leftOf(state)),
     resets_at: resetsAt,
   };
   const { bound, used, held } = refusal;
