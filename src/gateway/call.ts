@@ -144,13 +144,11 @@ export function createGateway({
   listModels,
 }: GatewayOptions): Gateway {
   /** Ends the entry of a call that failed, and says it as the caller shall hear it. */
-  const fail = (entry: Entry, error: unknown, { signal }: GatewayCall) => {
-    if (hasLeft(signal)) entry.close({ status: "cancelled", statusCode: 499 });
-    else {
-      const refusal = error instanceof LimitError ? (error.refusal as Refusal | undefined) : undefined;
-      const statusCode = error instanceof AppError ? error.status : 500;
-      entry.close({ status: "error", statusCode, error, refusal });
-    }
+  const fail = (entry: Entry, error: unknown, { signal }: GatewayCall): Promise<void> => {
+    if (hasLeft(signal)) return entry.close({ status: "cancelled", statusCode: 499 });
+    const refusal = error instanceof LimitError ? (error.refusal as Refusal | undefined) : undefined;
+    const statusCode = error instanceof AppError ? error.status : 500;
+    return entry.close({ status: "error", statusCode, error, refusal });
   };
 
   const noModel = async (asked: readonly Target[], last: UpstreamError, signal: AbortSignal) => {
@@ -167,12 +165,16 @@ export function createGateway({
     const { signal, content, allowance } = it;
     const permit: Permit = await allowance.attempt(target, it.body);
     const { body } = permit;
-    const attempt = entry.attempt(target, body.text.length, permit.worst);
+    const attempt = await entry.attempt(target, body.text.length, permit.worst);
     // What is not kept is not collected either: it would be held for as long as the call takes.
     const options = content === "none" ? { contentMax: 0 } : {};
     const reader = dialectOf(target.provider).reader(body.operation, options);
     let statusCode: number | null = null;
+    let asked = false;
     try {
+      // The caller may have left while it was written down.
+      call.throwIfEnded();
+      asked = true;
       const answered = (status: number) => {
         statusCode = status;
       };
@@ -181,7 +183,7 @@ export function createGateway({
       return { begun, attempt, statusCode: statusCode ?? 200 };
     } catch (error) {
       const left = hasLeft(signal);
-      const began = left || mayHaveBegun(error, statusCode);
+      const began = asked && (left || mayHaveBegun(error, statusCode));
       if (!began) permit.cancel();
       attempt.end({
         status: left ? "cancelled" : "error",
@@ -267,14 +269,14 @@ export function createGateway({
       try {
         await allowance.admit();
       } catch (error) {
-        fail(entry, error, it);
+        await fail(entry, error, it);
         ended();
         throw error;
       }
       const key = cacheTtlMs === undefined ? undefined : keyOf(it);
       const hit = key === undefined ? undefined : await cache.get(key);
       if (hit) {
-        entry.close(
+        await entry.close(
           { status: "ok", statusCode: 200, cacheHit: true, model: hit.model, provider: hit.provider },
           kept,
         );
@@ -292,7 +294,7 @@ export function createGateway({
           cache: key === undefined ? undefined : ("miss" as const),
         };
 
-        const settle = (end: StreamEnd) => {
+        const settle = (end: StreamEnd): Promise<void> => {
           const left = "left" in end;
           const error = "error" in end ? end.error : undefined;
           const status = left ? "cancelled" : end.complete ? "ok" : "error";
@@ -302,11 +304,12 @@ export function createGateway({
           else admitted.failed(error);
           admitted.release();
           const { truncated, ...answer } = answerOf(content, reader);
-          entry.close(
+          const written = entry.close(
             { status, statusCode: left ? 499 : 200, error },
             { ...answer, ...((truncated || kept.truncated) && { truncated: true }) },
           );
           ended();
+          return written;
         };
         const cached = (contentType: string) => {
           if (cacheTtlMs === undefined) return;
@@ -319,7 +322,7 @@ export function createGateway({
 
         if (begun.kind === "whole") {
           const text = translated(begun, body.operation);
-          settle({ complete: true });
+          await settle({ complete: true });
           call[Symbol.dispose]();
           keeping?.sent(Buffer.from(text));
           cached(jsonType);
@@ -343,7 +346,7 @@ export function createGateway({
         return { contentType: streamType, body: stream, ...facing };
       } catch (error) {
         call[Symbol.dispose]();
-        fail(entry, error, it);
+        await fail(entry, error, it);
         ended();
         throw error;
       }

@@ -70,9 +70,9 @@ export interface Entry {
    * Writes down that `target` is about to be asked; `worst` is what it is taken to have used should nothing more be heard.
    * @throws {FailError} it cannot be written down: the call must not be made.
    */
-  attempt(target: Target, questionBytes: number, worst?: WorstCase): OpenAttempt;
-  /** Writes down the end of the call; only the first time counts. */
-  close(end: CallEnd, content?: CallContent): void;
+  attempt(target: Target, questionBytes: number, worst?: WorstCase): Promise<OpenAttempt>;
+  /** Writes down the end of the call; only the first time counts. Resolves once it is written; never rejects. */
+  close(end: CallEnd, content?: CallContent): Promise<void>;
 }
 
 /** When a UUIDv7 was made: its first 48 bits are milliseconds since 1970 (RFC 9562, section 5.7). */
@@ -153,7 +153,7 @@ export function openEntry({
   };
 
   return {
-    attempt(target, questionBytes, worst) {
+    async attempt(target, questionBytes, worst) {
       const begunAt = now();
       let pieceMs: number | null = null;
       usedModel = target.name;
@@ -178,7 +178,7 @@ export function openEntry({
         worst,
       });
       const asked = attempts.length === 0 ? question : undefined;
-      recorder.open(record({ status: "interrupted", statusCode: 500 }, [...attempts, standing]), asked);
+      await recorder.open(record({ status: "interrupted", statusCode: 500 }, [...attempts, standing]), asked);
       return {
         firstPiece() {
           pieceMs ??= Math.round(now() - begunAt);
@@ -190,15 +190,16 @@ export function openEntry({
       };
     },
     close(end, content) {
-      if (closed) return;
+      if (closed) return Promise.resolve();
       closed = true;
       const final = record(end, attempts);
-      recorder.close(final, {
+      const written = recorder.close(final, {
         // Without an attempt the question is in no journal yet; of a refused call it is not kept.
         ...(attempts.length === 0 && !end.refusal && question !== undefined && { question }),
         ...content,
       });
       tell(final);
+      return written;
     },
   };
 }

@@ -19,8 +19,8 @@ export interface RelayOptions {
   signal: AbortSignal;
   /** An error as the caller's dialect puts it into a stream. */
   renderError: (error: unknown) => string;
-  /** Told exactly once, before the caller can see the end. */
-  ended: (end: StreamEnd) => void;
+  /** Told exactly once, and waited for before the caller can see the end. */
+  ended: (end: StreamEnd) => Promise<void>;
   /** Sees all that the caller gets, in order, and which is the last of a complete answer. */
   sent: ((piece: Uint8Array, last: boolean) => void) | undefined;
   /** Closes the upstream connection, unless its answer was read to the end: then it serves the next call. */
@@ -56,15 +56,15 @@ export function relay({
   let complete = false;
   let sawDone = false;
 
-  const finish = (end: StreamEnd) => {
-    if (over) return;
+  const finish = (end: StreamEnd): Promise<void> => {
+    if (over) return Promise.resolve();
     over = true;
     complete = end.complete;
     signal.removeEventListener("abort", abandoned);
-    ended(end);
+    return ended(end);
   };
   const abandoned = () => {
-    if (!(signal.reason instanceof UpstreamError)) finish({ complete: false, left: true });
+    if (!(signal.reason instanceof UpstreamError)) void finish({ complete: false, left: true });
     dispose();
   };
   if (signal.aborted) abandoned();
@@ -87,14 +87,14 @@ export function relay({
     if (data === "[DONE]" || frame.name === "message_stop") sawDone = true;
   };
 
-  const last = (out: (Uint8Array | string)[]) => {
+  const last = async (out: (Uint8Array | string)[]) => {
     if (!reader.state.ended) throw new UpstreamError("cut");
     if (translator) {
       for (const { event, data } of translator.end()) {
         out.push(`${event === undefined ? "" : `event: ${event}\n`}data: ${data}\n\n`);
       }
     } else if (!sawDone && shape === "chat") out.push(doneText);
-    finish({ complete: true });
+    await finish({ complete: true });
   };
 
   /** What has come and was not looked at yet. */
@@ -127,12 +127,12 @@ export function relay({
         // Nothing that comes after its end belongs to the answer.
         if (sawDone) break;
       }
-      if (sawDone || (piece === undefined && next !== frames)) last(out);
+      if (sawDone || (piece === undefined && next !== frames)) await last(out);
     } catch (error) {
       if (over) throw error;
       const reason = signal.aborted ? signal.reason : error;
       out.push(renderError(reason));
-      finish({ complete: false, error: reason });
+      await finish({ complete: false, error: reason });
     }
     return out;
   };
@@ -175,7 +175,7 @@ export function relay({
         }
       },
       cancel() {
-        finish({ complete: false, left: true });
+        void finish({ complete: false, left: true });
         dispose();
       },
     },

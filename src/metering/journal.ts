@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { type FileLock, tryExclusive } from "../file-lock.ts";
 import { newId, type Uuid } from "../id.ts";
 
-/** When what was written is certain to survive a power cut: with each line, or a tenth of a second later at most. */
+/** When what was written is certain to survive a power cut: at once, or a tenth of a second later at most. */
 export type JournalSync = "line" | "interval";
 
 /** Size at which a segment is done, in bytes, and age, in milliseconds. */
@@ -55,16 +55,25 @@ export interface Journal extends Disposable {
   readonly settled: boolean;
   /** Keeps the folder, though nothing is in it: something has to be done by whoever brings it in. */
   keep(): void;
-  /** Appends a line about a call; it is in the file when this returns. @throws what the system says. */
-  append(id: Uuid, line: string): void;
+  /**
+   * Appends a line about a call. Resolves once it is in the file: lines of one turn of the event loop are written together.
+   * Rejects with what the system says, and then for all of them.
+   */
+  append(id: Uuid, line: string): Promise<void>;
   /** These calls are in the database: a file that mentions no others is deleted. */
   commit(ids: readonly Uuid[]): void;
   /** Ends the current file, so that all there are can be read. Returns them, oldest first. */
   seal(): string[];
 }
 
-/** Where lines are encoded, unless they are longer: a buffer for each costs more than writing it. */
-const scratchBytes = 64 * 1024;
+/** Most of what is written together, unless one line alone is longer, in bytes. */
+const batchBytesMax = 256 * 1024;
+
+/** Lines that are written together. */
+interface Batch {
+  ids: Uuid[];
+  written: PromiseWithResolvers<void>;
+}
 
 /** Writes all of `bytes`; a short write goes on. */
 function writeAll(fd: number, bytes: Uint8Array, write: typeof writeSync): void {
@@ -72,8 +81,8 @@ function writeAll(fd: number, bytes: Uint8Array, write: typeof writeSync): void 
 }
 
 /**
- * Opens a journal of this process's own under `root`. Each line is one completed write; a line that could not be written whole
- * ends its file, so that the next one stands on its own.
+ * Opens a journal of this process's own under `root`. What could not be written whole ends its file, so that the next line stands
+ * on its own.
  */
 export function openJournal({
   root,
@@ -101,15 +110,10 @@ export function openJournal({
   let syncing = false;
   let kept = false;
 
-  const scratch = Buffer.allocUnsafeSlow(scratchBytes);
-  /** A line as it is written, which holds until the next. */
-  const encode = (line: string): Uint8Array => {
-    // No character takes more than three bytes in UTF-8.
-    if (line.length * 3 >= scratchBytes) return Buffer.from(`${line}\n`);
-    const end = scratch.write(line, 0);
-    scratch[end] = 0x0a;
-    return scratch.subarray(0, end + 1);
-  };
+  let batch: Batch | undefined;
+  /** The bytes of the batch, as far as they are set. */
+  const gathered = Buffer.allocUnsafeSlow(batchBytesMax);
+  let gatheredBytes = 0;
 
   const close = (segment: Segment) => {
     if (segment.fd === undefined) return;
@@ -136,6 +140,40 @@ export function openJournal({
     segments.add(current);
     return current;
   };
+  const mention = (id: Uuid, segment: Segment) => {
+    if (segment.pending.has(id)) return;
+    segment.pending.add(id);
+    const known = mentions.get(id);
+    if (known) known.push(segment);
+    else mentions.set(id, [segment]);
+  };
+  const writeBatch = ({ ids, written }: Batch, bytes: Uint8Array) => {
+    let segment: Segment | undefined;
+    try {
+      segment = segmentFor(bytes.length);
+      // Beforehand: what is written in part is there, too.
+      for (const id of ids) mention(id, segment);
+      writeAll(segment.fd as number, bytes, write);
+      segment.bytes += bytes.length;
+      segment.dirty = true;
+      if (sync === "line") {
+        fdatasyncSync(segment.fd as number);
+        segment.dirty = false;
+      }
+      written.resolve();
+    } catch (error) {
+      if (segment) close(segment);
+      written.reject(error);
+    }
+  };
+  const flush = () => {
+    const ready = batch;
+    if (!ready) return;
+    const bytes = gathered.subarray(0, gatheredBytes);
+    batch = undefined;
+    gatheredBytes = 0;
+    writeBatch(ready, bytes);
+  };
 
   const syncer = setInterval(() => {
     const segment = current;
@@ -157,25 +195,22 @@ export function openJournal({
       kept = true;
     },
     append(id, line) {
-      const bytes = encode(line);
-      const segment = segmentFor(bytes.length);
-      try {
-        writeAll(segment.fd as number, bytes, write);
-      } catch (error) {
-        close(segment);
-        throw error;
+      // No character takes more than three bytes in UTF-8.
+      const bytesMax = line.length * 3 + 1;
+      if (gatheredBytes + bytesMax > batchBytesMax) flush();
+      if (bytesMax > batchBytesMax) {
+        const alone: Batch = { ids: [id], written: Promise.withResolvers() };
+        writeBatch(alone, Buffer.from(`${line}\n`));
+        return alone.written.promise;
       }
-      segment.bytes += bytes.length;
-      segment.dirty = true;
-      if (sync === "line") {
-        fdatasyncSync(segment.fd as number);
-        segment.dirty = false;
+      if (!batch) {
+        batch = { ids: [], written: Promise.withResolvers() };
+        setImmediate(flush);
       }
-      if (segment.pending.has(id)) return;
-      segment.pending.add(id);
-      const known = mentions.get(id);
-      if (known) known.push(segment);
-      else mentions.set(id, [segment]);
+      batch.ids.push(id);
+      gatheredBytes += gathered.write(line, gatheredBytes);
+      gathered[gatheredBytes++] = 0x0a;
+      return batch.written.promise;
     },
     commit(ids) {
       for (const id of ids) {
@@ -187,11 +222,13 @@ export function openJournal({
       }
     },
     seal() {
+      flush();
       if (current) close(current);
       return [...segments].map(({ path }) => path);
     },
     [Symbol.dispose]() {
       clearInterval(syncer);
+      flush();
       if (current) close(current);
       for (const segment of segments) dropIfDone(segment);
       lock.release();

@@ -136,7 +136,7 @@ export interface CallContent {
 }
 
 /**
- * Keeps calls: never lost, never double. `open` and `close` return when the line is in the journal, that is, when it
+ * Keeps calls: never lost, never double. `open` and `close` resolve when the line is in the journal, that is, when it
  * survives the end of this process.
  */
 export interface Recorder {
@@ -145,7 +145,7 @@ export interface Recorder {
    * `interrupted`. `question` is given with the first attempt only.
    * @throws {FailError} the journal cannot be written: the call must not be made.
    */
-  open(standing: CallRecord, question?: string): void;
-  /** Once per call, before the caller sees the end of its answer. Never throws: what cannot be written is logged. */
-  close(record: CallRecord, content?: CallContent): void;
+  open(standing: CallRecord, question?: string): Promise<void>;
+  /** Once per call, before the caller sees the end of its answer. Never rejects: what cannot be written is logged. */
+  close(record: CallRecord, content?: CallContent): Promise<void>;
 }

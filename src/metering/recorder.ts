@@ -56,6 +56,8 @@ export function createRecorder({
   let away = false;
   let disposed = false;
   let timer: Timer | undefined;
+  /** The last end of a call on its way into the journal. */
+  let closing = Promise.resolve();
 
   const reject = (item: Closed, error: unknown) => {
     log.error("a record was refused by the database and put aside", { request_id: item.id }, error);
@@ -137,32 +139,34 @@ export function createRecorder({
   };
 
   return {
-    open(standing, question) {
+    async open(standing, question) {
+      if (question !== undefined) questions.set(standing.id, question);
       try {
-        journal.append(standing.id, openLine(standing, question));
+        await journal.append(standing.id, openLine(standing, question));
       } catch (cause) {
         throw new FailError("journal.failed", { cause });
       }
-      if (question !== undefined) questions.set(standing.id, question);
     },
     close(record, { question: asked, answer, truncated = false } = {}) {
       const { id } = record;
       const opened = questions.get(id);
       questions.delete(id);
       const item = { id, record, question: asked ?? opened, answer, truncated };
-      let kept = true;
-      try {
-        journal.append(id, closeLine(item, asked !== undefined));
-      } catch (error) {
-        kept = false;
-        log.error("the end of a call could not be written to the journal", { request_id: id }, error);
-      }
-      enqueue(item, kept);
+      closing = journal.append(id, closeLine(item, asked !== undefined)).then(
+        () => enqueue(item, true),
+        (error) => {
+          log.error("the end of a call could not be written to the journal", { request_id: id }, error);
+          enqueue(item, false);
+        },
+      );
+      return closing;
     },
     async flushed() {
+      await closing;
       while (queue.length > 0 || spilled.size > 0) await run();
     },
     async [Symbol.asyncDispose]() {
+      await closing;
       disposed = true;
       let late: Timer | undefined;
       const limit = new Promise<void>((resolve) => {

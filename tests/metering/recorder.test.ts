@@ -49,8 +49,8 @@ test("what is closed is in the database with its content, and its journal is gon
   const one = record();
   {
     await using recorder = createRecorder({ sql: it.sql, journal, log: silentLog });
-    recorder.open(standing(one), '{"q":"你好"}');
-    recorder.close(one, { answer: '{"a":1}' });
+    await recorder.open(standing(one), '{"q":"你好"}');
+    void recorder.close(one, { answer: '{"a":1}' });
     await recorder.flushed();
     expect(await it.statuses()).toEqual({ [one.id]: "ok" });
     const [content] = await it.sql`select question, answer from request_content`;
@@ -65,10 +65,10 @@ test("a journal whose process is gone is brought in once: its ends as they stand
   const away = { begin: () => Promise.reject(new Error("away")) } as unknown as typeof it.sql;
   const recorder = createRecorder({ sql: away, journal, log: silentLog });
   const [ended, open] = [record(), record()];
-  for (const each of [ended, open]) recorder.open(standing(each), '"q"');
+  for (const each of [ended, open]) await recorder.open(standing(each), '"q"');
   // A second attempt of the same call is the same call.
-  recorder.open({ ...standing(open), model_used: "second" });
-  recorder.close(ended);
+  await recorder.open({ ...standing(open), model_used: "second" });
+  await recorder.close(ended);
   // Whoever holds the lock lives: nothing is brought in.
   expect(await replayJournals({ sql: it.sql, root: it.root, log: silentLog })).toBe(0);
   const files = segmentsIn(journal.folder).map((path) => readFileSync(path));
@@ -159,8 +159,8 @@ test("beyond its memory, what waits for the database is read back from the journ
   await using recorder = createRecorder({ sql: flaky, journal, log: silentLog, waitingBytesMax: 5000 });
   const all = Array.from({ length: 50 }, () => record());
   for (const each of all) {
-    recorder.open(standing(each), '"asked"');
-    recorder.close(each, { answer: '"told"' });
+    await recorder.open(standing(each), '"asked"');
+    await recorder.close(each, { answer: '"told"' });
   }
   away = false;
   await recorder.flushed();
@@ -183,16 +183,37 @@ test("a disk that is full refuses calls, and what comes after stands on lines of
   const journal = openJournal({ root: it.root, write });
   await using recorder = createRecorder({ sql: it.sql, journal, log: silentLog });
   const [before, refused, after] = [record(), record(), record()];
-  recorder.open(standing(before));
+  await recorder.open(standing(before));
   full = true;
-  expect(() => recorder.open(standing(refused))).toThrow(FailError);
+  await expect(recorder.open(standing(refused))).rejects.toThrow(FailError);
   // An end is never refused: it goes to the database from memory.
-  recorder.close(before);
+  await recorder.close(before);
   full = false;
-  recorder.open(standing(after));
-  recorder.close(after);
+  await recorder.open(standing(after));
+  await recorder.close(after);
   await recorder.flushed();
   expect(await it.statuses()).toEqual({ [before.id]: "ok", [after.id]: "ok" });
+});
+
+test("lines of one turn are one write, in their order; what is too long for that is written by itself", async () => {
+  const root = mkdtempSync(join(tmpdir(), "llmops-journal-"));
+  const { writeSync } = await import("node:fs");
+  let writes = 0;
+  const write = ((...parts: Parameters<typeof writeSync>) => {
+    writes++;
+    return writeSync(...parts);
+  }) as typeof writeSync;
+  using journal = openJournal({ root, write });
+  const lines = ["first", "第二", "x".repeat(100_000), "last"];
+  await Promise.all(lines.slice(0, 2).map((line) => journal.append(newId(), line)));
+  expect(writes).toBe(1);
+  await Promise.all(lines.map((line) => journal.append(newId(), line)));
+  expect(writes).toBe(4);
+  const [path = ""] = journal.seal();
+  expect(readFileSync(path, "utf8")).toBe(
+    [...lines.slice(0, 2), ...lines].map((line) => `${line}\n`).join(""),
+  );
+  rmSync(root, { recursive: true });
 });
 
 test("a journal that is being made, which nobody has locked yet, is nobody's to bring in", async () => {
