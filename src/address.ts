@@ -18,6 +18,7 @@ export function isAddressRange(text: string): boolean {
 
 /** The networks named in `texts`, which must all pass {@link isAddressRange}. */
 export function addressRanges(texts: readonly string[]): AddressRanges {
+  if (texts.length === 0) return { has: () => false };
   const list = new BlockList();
   for (const text of texts) {
     const [address = "", bits] = text.split("/");

@@ -208,26 +208,30 @@ export function createApp(needs: AppNeeds): App {
       const path = pathOf(request.url);
       // Somebody who has left already has no address: no reason to take them for this machine.
       const peer = connection ? (connection.requestIP(arrived)?.address ?? "") : "127.0.0.1";
-      const scope = openScope(request, {
+      const scope: Scope = {
         requestId: newId(),
         path,
-        locale: localeOf(request.headers.get("accept-language")),
+        get locale() {
+          return localeOf(request.headers.get("accept-language"));
+        },
         ip: clientAddress(peer, request.headers.get("x-forwarded-for"), trustedProxies),
         caller: undefined,
         key: undefined,
         untimed: () => connection?.timeout(arrived, 0),
-      });
+      };
       let response: Response;
       /** The answer of a model has these headers already. */
       let complete = false;
       try {
-        const { caller, key } = await admit(request, { ...scope, path });
+        const { caller, key } = await admit(request, scope);
         scope.caller = caller;
         scope.key = key;
         const operation = operationOf(request, path);
         // Calls go past the router, which would cost each as much as their admission; it documents them.
         complete = operation !== undefined;
-        response = await (operation ? call(operation, request, scope) : routes.fetch(request));
+        response = await (operation
+          ? call(operation, request, scope)
+          : routes.fetch(openScope(request, scope)));
       } catch (error) {
         complete = false;
         response = reply.response(error, scope, path);

@@ -14,7 +14,7 @@ import type { AccessTokens } from "./token.ts";
 export interface Arrival {
   /** As it was sent: not decoded, not normalised. */
   path: string;
-  locale: Locale;
+  readonly locale: Locale;
   /** The caller's address, as far as trusted proxies tell. */
   ip: string;
   requestId: Uuid;
@@ -182,6 +182,7 @@ const loopbackHost = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
  * name that is not loopback (DNS rebinding), another site's page (`Origin`), a proxy. App keys count as in production.
  */
 export function admitLoopback(owner: Uuid, options: AdmissionOptions): Admission {
+  const admitAsKnown = admitKnown(options);
   return async (request, arrival) => {
     const refuse = (key: "dev.host" | "dev.origin" | "dev.proxy") =>
       new ForbiddenError("dev.forbidden", { params: { what: t(arrival.locale, key) } });
@@ -190,7 +191,7 @@ export function admitLoopback(owner: Uuid, options: AdmissionOptions): Admission
     const origin = request.headers.get("origin");
     if (origin !== null && origin !== `http://${host}`) throw refuse("dev.origin");
     for (const name of request.headers.keys()) if (isProxyHeader(name)) throw refuse("dev.proxy");
-    if (isDataPlane(arrival.path)) return admitKnown(options)(request, arrival);
+    if (isDataPlane(arrival.path)) return admitAsKnown(request, arrival);
     const { ip, requestId } = arrival;
     const caller: Principal = {
       accountId: owner,

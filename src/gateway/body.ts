@@ -1,6 +1,6 @@
 import type { Dialect, Operation } from "../providers/dialect.ts";
 import type { Json } from "../providers/json.ts";
-import { parametersFor, type ReasoningMode, traitsOf } from "../providers/parameter-rules.ts";
+import { acceptsAll, parametersFor, type ReasoningMode, traitsOf } from "../providers/parameter-rules.ts";
 import { toMessagesRequest } from "../providers/translate/chat-to-messages.ts";
 import { toChatRequest } from "../providers/translate/messages-to-chat.ts";
 import { editJson } from "./json-edit.ts";
@@ -27,12 +27,21 @@ const withUsage = (parsed: Json): object => ({
   include_usage: true,
 });
 
+/** What is to be set and removed of a body's members. */
+interface Changes {
+  set: Readonly<Record<string, unknown>>;
+  remove: readonly string[];
+}
+
+const unchanged: Changes = { set: {}, remove: [] };
+
 /** What the model's rules change of the parameters; nothing for most. */
 function ruled(
   parsed: Json,
   { upstreamName, rules: { drop = [], rename = {}, keep = [] } }: Target,
   always: readonly string[] = [],
-) {
+): Changes {
+  if (drop.length === 0 && Object.keys(rename).length === 0 && acceptsAll(upstreamName)) return unchanged;
   const after = parametersFor(upstreamName, parsed, { keep: [...keep, ...always] });
   for (const name of drop) delete after[name];
   for (const [from, to] of Object.entries(rename)) {

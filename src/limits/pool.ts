@@ -27,8 +27,8 @@ export interface PoolState extends Told {
   free: bigint;
 }
 
-/** What of a limit this process could take now; never below 0. */
-export function leftOf({ bound, used, held, free }: PoolState): bigint {
+/** What of a limit this process could take now, with `free` of what is held; never below 0. */
+export function leftOf({ bound, used, held }: Told, free: bigint): bigint {
   const left = bound - used - held + free;
   return left > 0n ? left : 0n;
 }
@@ -177,7 +177,7 @@ export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool &
   return {
     tryTake,
     state,
-    left: () => (told ? leftOf(state()) : 0n),
+    left: () => (told ? leftOf(told, free) : 0n),
     async take(amount, least = amount) {
       if (valid() && tryTake(amount)) return amount;
       used = true;

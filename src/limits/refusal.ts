@@ -34,7 +34,7 @@ export function refuseRate(
     used: String(state.used),
     held: String(state.held),
     asked: String(asked),
-    allowed: String(leftOf(state)),
+    allowed: String(leftOf(state, state.free)),
     resets_at: timed ? new Date(databaseNow + afterMs).toISOString() : null,
   };
   const { bound, used, held } = refusal;
@@ -62,7 +62,7 @@ export function refuseBudget(
     used: fromUnits(state.used),
     held: fromUnits(state.held - state.free),
     asked: fromUnits(asked),
-    allowed: fromUnits(leftOf(state)),
+    allowed: fromUnits(leftOf(state, state.free)),
     resets_at: resetsAt,
   };
   const { bound, used, held } = refusal;

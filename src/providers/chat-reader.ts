@@ -146,18 +146,18 @@ export function createChatReader({ contentMax }: { contentMax?: number | undefin
     return usage !== undefined;
   };
 
-  const messageOf = ({ texts: written, tools }: Choice) => ({
-    role: "assistant",
-    content: written.get("content") ?? null,
-    ...Object.fromEntries([...written].filter(([field]) => field !== "content")),
-    ...(tools.size > 0 && {
-      tool_calls: [...tools.values()].map(({ id, name, arguments: text }) => ({
+  const messageOf = ({ texts: written, tools }: Choice) => {
+    const message: Record<string, unknown> = { role: "assistant", content: null };
+    for (const [field, text] of written) message[field] = text;
+    if (tools.size > 0) {
+      message.tool_calls = [...tools.values()].map(({ id, name, arguments: text }) => ({
         id,
         type: "function",
         function: { name, arguments: text },
-      })),
-    }),
-  });
+      }));
+    }
+    return message;
+  };
 
   return {
     state,

@@ -96,9 +96,19 @@ const rules: readonly ParameterRule[] = [
   { models: claude("4[.-][1-5]"), either: ["temperature", "top_p"] },
 ];
 
+/** Most names whose rules are remembered. */
+const rememberedMax = 1000;
+const remembered = new Map<string, readonly ParameterRule[]>();
+
 const matching = (model: string): readonly ParameterRule[] => {
-  const name = model.slice(model.lastIndexOf("/") + 1).toLowerCase();
-  return rules.filter(({ models }) => models.test(name));
+  let known = remembered.get(model);
+  if (!known) {
+    const name = model.slice(model.lastIndexOf("/") + 1).toLowerCase();
+    known = rules.filter(({ models }) => models.test(name));
+    if (remembered.size >= rememberedMax) remembered.clear();
+    remembered.set(model, known);
+  }
+  return known;
 };
 
 /** What is known of `model` by its name. Of an unknown one: it thinks within a budget, and gets back what it has thought. */
@@ -109,6 +119,10 @@ export function traitsOf(model: string): ModelTraits {
   }
   return traits;
 }
+
+/** Whether nothing is known of what `model` does not accept: its parameters are sent as they are. */
+export const acceptsAll = (model: string): boolean =>
+  matching(model).every(({ drop, rename, either }) => !drop && !rename && !either);
 
 /**
  * The parameters as `model` accepts them, in a new object. Unknown models and unknown parameters are let through, and so are

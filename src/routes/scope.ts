@@ -9,7 +9,8 @@ export interface Scope {
   requestId: string;
   /** As it was sent, and as which it was let in. */
   path: string;
-  locale: Locale;
+  /** Of what is said to the caller; looked for when it is asked for. */
+  readonly locale: Locale;
   /** The caller's address, as far as trusted proxies tell. */
   ip: string;
   /** Who is calling; `undefined` on public routes and on `/v1`. */
@@ -22,10 +23,10 @@ export interface Scope {
 
 const scopes = new WeakMap<Request, Scope>();
 
-/** Keeps the scope of a request for as long as the request lives. */
-export const openScope = (request: Request, scope: Scope): Scope => {
+/** Keeps the scope of a request for as long as the request lives; returns the request. */
+export const openScope = (request: Request, scope: Scope): Request => {
   scopes.set(request, scope);
-  return scope;
+  return request;
 };
 
 /** The scope of a request that came in through the app. */

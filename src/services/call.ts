@@ -62,11 +62,20 @@ function parse(text: string, operation: Operation): Json {
   return parsed;
 }
 
+const callable = new WeakMap<KeyPrincipal, readonly string[]>();
+
 /** The names that a key may call: its app, by either name, and what the app's config names. */
-export function modelsOf({ appId, models, app: { config } }: KeyPrincipal): string[] {
-  const named = [config.model, ...(config.targets ?? []).map(({ model }) => model), ...(config.models ?? [])];
-  const all = ["app", appId, ...new Set(named.filter((name) => name !== undefined))];
-  return models.length === 0 ? all : all.filter((model) => models.includes(model));
+export function modelsOf(key: KeyPrincipal): readonly string[] {
+  let names = callable.get(key);
+  if (!names) {
+    const { appId, models, app } = key;
+    const { model, targets = [], models: more = [] } = app.config;
+    const named = [model, ...targets.map((target) => target.model), ...more];
+    const all = ["app", appId, ...new Set(named.filter((name) => name !== undefined))];
+    names = models.length === 0 ? all : all.filter((name) => models.includes(name));
+    callable.set(key, names);
+  }
+  return names;
 }
 
 /** An app's parameters under the names of the Anthropic dialect; those that it does not have are left out. */
