@@ -21,6 +21,8 @@ export interface Account {
   rates: Record<string, string> | undefined;
   /** Kept back for attempts that may be billed. */
   reserved: bigint;
+  /** The same, as it was last written out. */
+  bound: { units: bigint; text: string } | undefined;
 }
 
 /** What a token may cost, of the question and of the answer. */
@@ -46,14 +48,19 @@ export interface Reservation {
 const outputTokensMin = 16;
 
 /** The charge that the call's record carries. */
-export const chargeOf = ({ budget, endUser, period, rates, reserved }: Account): Charge => ({
-  budget_id: budget.id,
-  end_user: endUser,
-  starts_at: period.startsAt,
-  currency: budget.currency,
-  bound: budget.hard ? fromUnits(reserved) : null,
-  ...(rates && { rates }),
-});
+export function chargeOf(account: Account): Charge {
+  const { budget, endUser, period, rates, reserved } = account;
+  // What was reserved is the same for most calls from their beginning to their end, and takes long to write out.
+  if (account.bound?.units !== reserved) account.bound = { units: reserved, text: fromUnits(reserved) };
+  return {
+    budget_id: budget.id,
+    end_user: endUser,
+    starts_at: period.startsAt,
+    currency: budget.currency,
+    bound: budget.hard ? account.bound.text : null,
+    ...(rates && { rates }),
+  };
+}
 
 /** Books what a call cost, and gives back the rest of what was kept back for it. */
 export function settleAccount(account: Account, record: CallRecord): void {

@@ -27,11 +27,16 @@ export interface PoolState extends Told {
   free: bigint;
 }
 
-/** What of a limit this process could take now, with `free` of what is held; never below 0. */
-export function leftOf({ bound, used, held }: Told, free: bigint): bigint {
-  const left = bound - used - held + free;
+const room = ({ bound, used, held }: Told): bigint => bound - used - held;
+
+/** What of a limit this process could take now, where nobody else has `room` of it and this process `free`; never below 0. */
+const leftOf = (room: bigint, free: bigint): bigint => {
+  const left = room + free;
   return left > 0n ? left : 0n;
-}
+};
+
+/** What of a limit this process could take now; never below 0. */
+export const leftIn = (state: PoolState): bigint => leftOf(room(state), state.free);
 
 /** Why nothing was taken: there is no room; or nobody can tell, since the database is away. */
 export type Shortage = { short: PoolState } | { away: true };
@@ -115,6 +120,8 @@ export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool &
   /** On lease and not taken; below zero after a bill beyond what was taken for it. */
   let free = 0n;
   let told: Told | undefined;
+  /** What of the limit is neither used nor on lease, by what was told. */
+  let roomTold = 0n;
   /** Asked for ahead: grows with use. */
   let target = 0n;
   let refillBelow = 0n;
@@ -131,8 +138,7 @@ export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool &
   let waiting: Waiter[] = [];
   let served: readonly Waiter[] = [];
 
-  const room = ({ bound, used, held }: Told) => bound - used - held;
-  const isShort = () => told !== undefined && room(told) < told.bound / 8n;
+  const isShort = () => told !== undefined && roomTold < told.bound / 8n;
   const state = (): PoolState => ({ ...(told ?? nothing), free });
   const grow = (amount: bigint) => {
     const least = amount * aheadFactor;
@@ -150,7 +156,7 @@ export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool &
   /** Asks ahead of need, so that nobody waits; not where so little is left that all must share it. */
   const refill = (amount: bigint) => {
     if (refilling || waiting.length > 0) return;
-    if (!told || room(told) / 8n < amount * aheadFactor) return;
+    if (!told || roomTold / 8n < amount * aheadFactor) return;
     refilling = true;
     grow(amount);
     void talk()
@@ -177,7 +183,7 @@ export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool &
   return {
     tryTake,
     state,
-    left: () => (told ? leftOf(told, free) : 0n),
+    left: () => (told ? leftOf(roomTold, free) : 0n),
     async take(amount, least = amount) {
       if (valid() && tryTake(amount)) return amount;
       used = true;
@@ -235,6 +241,7 @@ export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool &
       asked = undefined;
       doubt = undefined;
       told = answer;
+      roomTold = room(answer);
       free += answer.granted;
       // At once: the next round may begin before they hear of it.
       for (const waiter of served) {

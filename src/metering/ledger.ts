@@ -34,26 +34,30 @@ export function amountOf(charge: Worth, record: Pick<CallRecord, "cost" | "curre
 
 /** The rows of a call in the ledger: one for each of its budgets and currencies. */
 export function ledgerOf(record: CallRecord, at: string): LedgerRow[] {
-  return (record.charges ?? []).flatMap((charge) => {
+  const rows: LedgerRow[] = [];
+  for (const charge of record.charges ?? []) {
     const parts = partsOf(charge, record);
     const total = parts.reduce((sum, { amount }) => sum + amount, 0n);
     const exceeded = charge.bound !== null && total > toUnits(charge.bound);
-    return parts.map(({ currency, cost, rate, amount }) => ({
-      id: newId(),
-      budget_id: charge.budget_id,
-      end_user: charge.end_user,
-      starts_at: charge.starts_at,
-      kind: "call" as const,
-      request_id: record.id,
-      holder_id: null,
-      currency,
-      cost,
-      rate,
-      amount: fromUnits(amount),
-      bound_exceeded: exceeded,
-      created_at: at,
-    }));
-  });
+    for (const { currency, cost, rate, amount } of parts) {
+      rows.push({
+        id: newId(),
+        budget_id: charge.budget_id,
+        end_user: charge.end_user,
+        starts_at: charge.starts_at,
+        kind: "call",
+        request_id: record.id,
+        holder_id: null,
+        currency,
+        cost,
+        rate,
+        amount: fromUnits(amount),
+        bound_exceeded: exceeded,
+        created_at: at,
+      });
+    }
+  }
+  return rows;
 }
 
 /**

@@ -9,10 +9,11 @@ const power = (exponent: number): bigint => powers[exponent] ?? 10n ** BigInt(ex
 
 /** Reads a decimal such as `-12.50`. @throws {RangeError} it is none. */
 export function parseDecimal(text: string): Decimal {
-  const [, sign = "", whole = "", fraction = ""] = /^(-?)(\d+)(?:\.(\d+))?$/.exec(text) ?? [];
-  if (whole === "") throw new RangeError("not a decimal number");
-  const units = BigInt(whole + fraction);
-  return { units: sign ? -units : units, scale: fraction.length };
+  if (!/^-?\d+(?:\.\d+)?$/.test(text)) throw new RangeError("not a decimal number");
+  const point = text.indexOf(".");
+  if (point === -1) return { units: BigInt(text), scale: 0 };
+  // The sign stays in front of all digits.
+  return { units: BigInt(text.slice(0, point) + text.slice(point + 1)), scale: text.length - point - 1 };
 }
 
 /** Writes a decimal without zeros at its end, as `12.5`. */
