@@ -45,14 +45,24 @@ const question = {
 };
 const path = "/v1/chat/completions";
 
+/** As in production. */
 async function startOurs(upstream: string): Promise<Peer> {
-  const env = { OPEN_API_BASE: `${upstream}/v1`, OPEN_API_KEY: "sk-bench", OPEN_API_MODEL: "bench" };
-  const child = await start([...system, executable, "serve", "--dev", "--port", "0"], { folder, env });
-  const post = async (to: string, body: object) => {
-    const headers = { "content-type": "application/json" };
-    const answer = await fetch(child.url + to, { method: "POST", headers, body: JSON.stringify(body) });
-    return ((await answer.json()) as { data: { id: string; key: string } }).data;
+  const owner = { email: "bench@example.com", password: "correct horse battery staple" };
+  const env = {
+    OPEN_API_BASE: `${upstream}/v1`,
+    OPEN_API_KEY: "sk-bench",
+    OPEN_API_MODEL: "bench",
+    LLMOPS_ADMIN_EMAIL: owner.email,
+    LLMOPS_ADMIN_PASSWORD: owner.password,
   };
+  const child = await start([...system, executable, "serve", "--port", "0"], { folder, env });
+  let token = "";
+  const post = async (to: string, body: object) => {
+    const headers = { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) };
+    const answer = await fetch(child.url + to, { method: "POST", headers, body: JSON.stringify(body) });
+    return ((await answer.json()) as { data: { id: string; key: string; access_token: string } }).data;
+  };
+  token = (await post("/auth/login", owner)).access_token;
   const { id } = await post("/app", { config: { model: "bench" } });
   const { key } = await post(`/app/${id}/key`, {});
   return { name: "llmops", url: child.url, headers: { authorization: `Bearer ${key}` }, child };
