@@ -58,7 +58,10 @@ async function startOurs(upstream: string): Promise<Peer> {
   const child = await start([...system, executable, "serve", "--port", "0"], { folder, env });
   let token = "";
   const post = async (to: string, body: object) => {
-    const headers = { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) };
+    const headers = {
+      "content-type": "application/json",
+      ...(token && { authorization: `Bearer ${token}` }),
+    };
     const answer = await fetch(child.url + to, { method: "POST", headers, body: JSON.stringify(body) });
     return ((await answer.json()) as { data: { id: string; key: string; access_token: string } }).data;
   };

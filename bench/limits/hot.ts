@@ -37,7 +37,9 @@ export async function hot(
   const folder = await mkdtemp(join(tmpdir(), "llmops-limits-"));
   building.defer(() => rm(folder, { recursive: true, force: true }));
   const upstream = building.use(
-    await start(["taskset", "-c", "1", process.execPath, join(import.meta.dir, "../upstream.ts")], { folder }),
+    await start(["taskset", "-c", "1", process.execPath, join(import.meta.dir, "../upstream.ts")], {
+      folder,
+    }),
   );
 
   const startSide = async (limited: boolean) => {

@@ -36,6 +36,7 @@ const pieceBytesMax = 64 * 1024;
 /** How long an upstream may take to end its body after the answer's end, in milliseconds. */
 const giveBackMs = 1000;
 const doneText = "data: [DONE]\n\n";
+const nothing = new Uint8Array();
 
 /**
  * Passes a stream on, piece by piece, as the caller takes it: a caller that stops reading holds back the upstream. It never
@@ -51,10 +52,13 @@ export function relay({
   sent,
   dispose,
 }: RelayOptions): ReadableStream<Uint8Array> {
-  let waiting: readonly Frame[] | undefined = frames;
   let over = false;
   let complete = false;
-  let sawDone = false;
+  /** The answer's end has come: what says so is kept until the call is on record. */
+  let atEnd = false;
+  const ending: (Uint8Array | string)[] = [];
+  /** What is wrong with what had come before anybody read. */
+  let wrong: { error: unknown } | undefined;
 
   const finish = (end: StreamEnd): Promise<void> => {
     if (over) return Promise.resolve();
@@ -70,7 +74,7 @@ export function relay({
   if (signal.aborted) abandoned();
   else signal.addEventListener("abort", abandoned, { once: true });
 
-  /** What the caller gets for one event. */
+  /** Takes one event: puts what the caller gets for it into `out`, or where it is the answer's end, keeps it. */
   const pass = (frame: Frame, out: (Uint8Array | string)[]) => {
     if (frame.data === undefined) {
       if (!translator) out.push(frame.raw);
@@ -79,21 +83,32 @@ export function relay({
     const data = dataOf(frame);
     const onlyUsage = reader.event(data, frame.name);
     if (reader.state.error !== undefined) throw failed(reader.state.error);
+    if (data === "[DONE]" || frame.name === "message_stop") {
+      atEnd = true;
+      out = ending;
+    }
     if (translator) {
       for (const { event, data: text } of translator.event(data, frame.name)) {
         out.push(`${event === undefined ? "" : `event: ${event}\n`}data: ${text}\n\n`);
       }
     } else if (!onlyUsage || includeUsage) out.push(frame.raw);
-    if (data === "[DONE]" || frame.name === "message_stop") sawDone = true;
+  };
+  /** Takes events up to the answer's end: nothing that comes after it belongs to the answer. */
+  const take = (next: readonly Frame[], out: (Uint8Array | string)[]) => {
+    for (const frame of next) {
+      if (atEnd) return;
+      pass(frame, out);
+    }
   };
 
   const last = async (out: (Uint8Array | string)[]) => {
     if (!reader.state.ended) throw new UpstreamError("cut");
+    out.push(...ending);
     if (translator) {
       for (const { event, data } of translator.end()) {
         out.push(`${event === undefined ? "" : `event: ${event}\n`}data: ${data}\n\n`);
       }
-    } else if (!sawDone && shape === "chat") out.push(doneText);
+    } else if (ending.length === 0 && shape === "chat") out.push(doneText);
     await finish({ complete: true });
   };
 
@@ -114,20 +129,15 @@ export function relay({
   const step = async (): Promise<(Uint8Array | string)[]> => {
     const out: (Uint8Array | string)[] = [];
     try {
-      let piece: Uint8Array | undefined;
-      let next = waiting;
-      waiting = undefined;
-      if (!next) {
-        piece = await nextPiece();
+      if (wrong) throw wrong.error;
+      if (!atEnd) {
+        const piece = await nextPiece();
         const rest = piece ? undefined : scanner.end();
-        next = piece ? scanner.push(piece) : rest ? [rest] : [];
+        take(piece ? scanner.push(piece) : rest ? [rest] : [], out);
+        if (!piece) atEnd = true;
       }
-      for (const frame of next) {
-        pass(frame, out);
-        // Nothing that comes after its end belongs to the answer.
-        if (sawDone) break;
-      }
-      if (sawDone || (piece === undefined && next !== frames)) await last(out);
+      // What comes before the end does not wait for the records.
+      if (atEnd && out.length === 0) await last(out);
     } catch (error) {
       if (over) throw error;
       const reason = signal.aborted ? signal.reason : error;
@@ -152,15 +162,26 @@ export function relay({
 
   return new ReadableStream<Uint8Array>(
     {
+      // What has come already goes out with the head of the answer.
+      start(controller) {
+        const out: (Uint8Array | string)[] = [];
+        try {
+          if (!over) take(frames, out);
+        } catch (error) {
+          wrong = { error };
+        }
+        const bytes = joined(out);
+        if (!bytes) return;
+        sent?.(bytes, false);
+        controller.enqueue(bytes);
+      },
       async pull(controller) {
         try {
           for (;;) {
             const out = over ? [] : await step();
             const bytes = joined(out);
-            if (bytes) {
-              sent?.(bytes, over && complete);
-              controller.enqueue(bytes);
-            }
+            if (bytes || over) sent?.(bytes ?? nothing, over && complete);
+            if (bytes) controller.enqueue(bytes);
             if (over) {
               controller.close();
               if (reader.state.ended) void giveBack();

@@ -1,0 +1,97 @@
+import { expect, test } from "bun:test";
+import type { StreamedAnswer } from "../../src/gateway/ask.ts";
+import { relay } from "../../src/gateway/relay.ts";
+import { createEventScanner } from "../../src/gateway/sse.ts";
+import { createChatReader } from "../../src/providers/chat-reader.ts";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+const said = (content: string) => `data: {"choices":[{"index":0,"delta":{"content":"${content}"}}]}\n\n`;
+const stop = 'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n';
+const done = "data: [DONE]\n\n";
+
+/** A relay whose upstream has sent `first` and sends `rest` when it is read; the end is on record when `record` is called. */
+function setUp(first: string, rest: readonly string[] = []) {
+  const scanner = createEventScanner();
+  const pieces = rest.map((text) => encoder.encode(text));
+  const recorded = Promise.withResolvers<void>();
+  const ends: object[] = [];
+  const sent: [text: string, last: boolean][] = [];
+  const begun: StreamedAnswer = {
+    kind: "stream",
+    shape: "chat",
+    reader: createChatReader(),
+    scanner,
+    frames: scanner.push(encoder.encode(first)),
+    answer: {
+      status: 200,
+      headers: new Headers(),
+      bytes: async () => new Uint8Array(),
+      read: async () => pieces.shift(),
+    },
+  };
+  const stream = relay({
+    begun,
+    translator: undefined,
+    includeUsage: true,
+    signal: new AbortController().signal,
+    renderError: (error) => `data: {"error":"${error instanceof Error ? error.message : error}"}\n\n`,
+    ended(end) {
+      ends.push(end);
+      return recorded.promise;
+    },
+    sent: (piece, last) => void sent.push([decoder.decode(piece), last]),
+    dispose: () => {},
+  });
+  const reader = stream.getReader();
+  return {
+    ends,
+    sent,
+    record: recorded.resolve,
+    async read(): Promise<string | undefined> {
+      const { value } = await reader.read();
+      return value && decoder.decode(value);
+    },
+  };
+}
+
+test("an answer that came in one piece is passed on at once, and its end when it is on record", async () => {
+  const { read, ends, record, sent } = setUp(said("one") + said("two") + stop + done);
+  expect(await read()).toBe(said("one") + said("two") + stop);
+  const end = read();
+  // Whoever reads on has the end asked for; it waits for the record.
+  expect(await Promise.race([end, Promise.resolve("not yet")])).toBe("not yet");
+  record();
+  expect(await end).toBe(done);
+  expect(await read()).toBeUndefined();
+  expect(ends).toEqual([{ complete: true }]);
+  expect(sent.at(-1)).toEqual([done, true]);
+});
+
+test("what follows the end is not passed on, and an end that is missing is put there", async () => {
+  const after = setUp(said("one"), [stop + done + said("more")]);
+  after.record();
+  expect([await after.read(), await after.read(), await after.read(), await after.read()]).toEqual([
+    said("one"),
+    stop,
+    done,
+    undefined,
+  ]);
+  const without = setUp(said("one"), [stop]);
+  without.record();
+  expect([await without.read(), await without.read(), await without.read(), await without.read()]).toEqual([
+    said("one"),
+    stop,
+    done,
+    undefined,
+  ]);
+});
+
+test("what is wrong in what had come already is told after what was right", async () => {
+  const { read, ends, record } = setUp(`${said("one")}data: no JSON\n\n`);
+  record();
+  expect(await read()).toBe(said("one"));
+  expect(await read()).toStartWith('data: {"error":');
+  expect(await read()).toBeUndefined();
+  expect(ends).toMatchObject([{ complete: false }]);
+});
