@@ -7,6 +7,12 @@ import { type Head, headBytesMax, malformed, parseHead } from "./http-head.ts";
 /** Bytes that may lie unread before the other side is held back. Bun reads up to 512 KiB at a time. */
 const unreadBytesMax = 64 * 1024;
 
+/**
+ * Longest piece that is kept as it came, in bytes. A longer one is cut into copies of as many: a view of what is unread would
+ * keep all that Bun has read with it.
+ */
+const sectionBytes = 64 * 1024;
+
 const cut = (cause: unknown) => new UpstreamError("cut", { cause });
 
 /** The exchange that a connection is busy with, as the socket sees it. */
@@ -38,8 +44,8 @@ export function createExchange({ socket, release, close }: ExchangeNeeds): {
   let body: BodyScanner | undefined;
   /** Bytes of a head that is not complete. */
   let held: Uint8Array | undefined;
-  /** What has come and was not read, the first of it at `readAt`. */
-  const pieces: Uint8Array[] = [];
+  /** What has come and was not read, the first of it at `readAt`; what stands before was read, and is let go. */
+  const pieces: (Uint8Array | undefined)[] = [];
   let readAt = 0;
   let unread = 0;
   let paused = false;
@@ -95,7 +101,8 @@ export function createExchange({ socket, release, close }: ExchangeNeeds): {
     }
   };
 
-  const read = (bytes: Uint8Array): void => {
+  /** Takes what has come, with `after` more bytes behind it. */
+  const read = (bytes: Uint8Array, after: number): void => {
     let from = 0;
     if (!head) {
       const known = held ? Buffer.concat([held, bytes]) : bytes;
@@ -111,19 +118,26 @@ export function createExchange({ socket, release, close }: ExchangeNeeds): {
     end({});
     if (paused) socket.resume();
     // More than was promised: where one answer ends and the next begins is anybody's guess.
-    if (rest > 0) close();
+    if (rest + after > 0) close();
     else release(head as Head);
   };
 
   const side: Serving = {
     data(bytes) {
       if (outcome) return close();
+      const size = bytes.byteLength;
       try {
-        read(bytes);
+        if (size <= sectionBytes) read(bytes, 0);
+        else {
+          for (let at = 0; at < size && !outcome; at += sectionBytes) {
+            const section = bytes.slice(at, at + sectionBytes);
+            read(section, size - at - section.byteLength);
+          }
+        }
       } catch (error) {
         return fail(error);
       }
-      if (!outcome && !paused && (unread >= unreadBytesMax || bytes.byteLength >= unreadBytesMax)) {
+      if (!outcome && !paused && (unread >= unreadBytesMax || size >= unreadBytesMax)) {
         paused = true;
         socket.pause();
       }
@@ -143,7 +157,7 @@ export function createExchange({ socket, release, close }: ExchangeNeeds): {
     read() {
       const piece = pieces[readAt];
       if (piece !== undefined) {
-        readAt++;
+        pieces[readAt++] = undefined;
         unread -= piece.byteLength;
         if (readAt === pieces.length) {
           pieces.length = 0;
