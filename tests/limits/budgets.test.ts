@@ -132,6 +132,17 @@ test("a soft budget refuses nothing, and says in the answer and in the log which
   expect(it.app.logged()).toContain("a budget has reached a share of its amount");
 });
 
+test("a soft budget shows what is spent and left; nothing of it is held", async () => {
+  await using it = await startLimited({ budgets: () => [{ amount: "1", hard: false }] });
+  expect((await it.post(chat, question)).status).toBe(200);
+  await it.records();
+  const { data } = await it.app.owner.call("GET", `/budget/${it.budgetIds[0]}/explain`);
+  expect(data).toMatchObject({
+    state: { used: "0.0001475", held: "0", unknown: "0", left: "0.9998525" },
+    leases: [],
+  });
+});
+
 test("a call that was tried again keeps back what each try may cost, and books what all of them did", async () => {
   await using it = await startLimited({ budgets: () => [{ amount: (worst * 1.5).toFixed(7) }] });
   it.provider.script(

@@ -118,6 +118,36 @@ test("what somebody has written off is gone for a process that lives after all",
   expect(toUnits(row?.amount ?? "")).toBe(pool.state().free + one + more);
 });
 
+test("what a process has spent beyond its lease makes no room for others", async () => {
+  await using database = await createDatabase();
+  const budgetId = await plantBudget(database.sql as never, "10");
+  await using holder = await openHolder(database);
+  const { pool } = holder.budget(budgetId);
+  await pool.known();
+  // As a soft budget that was made hard: all of it is booked, and nothing was asked for.
+  pool.give(-toUnits("5"));
+  await database.sql`update budget_period set spent = 5`;
+  await database.sql`update budget_lease set amount = -5`;
+  await using other = await openHolder(database);
+  const { pool: others } = other.budget(budgetId);
+  expect(await others.take(toUnits("5.1"))).toMatchObject({ short: { used: toUnits("5"), held: 0n } });
+  expect(await pool.take(toUnits("2"))).toBe(toUnits("2"));
+  expect(await others.take(toUnits("1"))).toBe(toUnits("1"));
+});
+
+test("what a process has counted beyond its part of a rate makes no room for others", async () => {
+  await using database = await createDatabase();
+  await using holder = await openHolder(database);
+  const meter = holder.rate("tokens key x", 100, 60_000);
+  expect(await meter.pool.take(10n)).toBe(10n);
+  meter.spend(10n, 70n, holder.leases.databaseNow());
+  // Tells it: nothing more is granted.
+  expect(await meter.pool.take(95n)).toHaveProperty("short");
+  await using other = await openHolder(database);
+  const others = other.rate("tokens key x", 100, 60_000);
+  expect(await others.pool.take(31n)).toMatchObject({ short: { used: 70n } });
+});
+
 test("hundreds who ask a process that has nothing yet, all at once, get what there is", async () => {
   await using database = await createDatabase();
   const budgetId = await plantBudget(database.sql as never, "1000");
