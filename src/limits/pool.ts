@@ -1,4 +1,4 @@
-import { newId, type Uuid } from "../id.ts";
+import type { Uuid } from "../id.ts";
 
 /** What a pool wants of the database, as its kind puts it into words. */
 export interface Asking {
@@ -81,6 +81,8 @@ export interface PoolOptions {
   valid: () => boolean;
   /** Deals with the database, which calls {@link PoolDealer}; resolves when it has. @throws where it is away. */
   talk: () => Promise<void>;
+  /** Names a dealing; above all names before. */
+  newOp: () => Uuid;
   /** How long to take a refusal for the answer, in milliseconds. */
   holdOffMs: number;
 }
@@ -111,7 +113,7 @@ function leastOf(waiters: readonly Waiter[]): bigint {
 const nothing: Told = { granted: 0n, used: 0n, held: 0n, bound: 0n, waitMs: undefined };
 
 /** Creates a pool that has nothing yet. */
-export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool & PoolDealer {
+export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions): Pool & PoolDealer {
   /** On lease and not taken; below zero after a bill beyond what was taken for it. */
   let free = 0n;
   let told: Told | undefined;
@@ -210,7 +212,7 @@ export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool &
     compose() {
       if (doubt) return doubt;
       const debt = free < 0n ? -free : 0n;
-      asked = { op: newId(), need: 0n, want: 0n, ahead: 0n, back: 0n };
+      asked = { op: newOp(), need: 0n, want: 0n, ahead: 0n, back: 0n };
       served = waiting;
       waiting = [];
       if (served.length > 0) {

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import type { Guard } from "../../src/database/health.ts";
 import { toUnits } from "../../src/metering/money.ts";
 import { createDatabase, type TestDatabase } from "../harness/database.ts";
@@ -116,6 +116,45 @@ test("what somebody has written off is gone for a process that lives after all",
   expect(await pool.take(more)).toBe(more);
   const [row] = await database.sql<{ amount: string }[]>`select amount from budget_lease`;
   expect(toUnits(row?.amount ?? "")).toBe(pool.state().free + one + more);
+});
+
+test("each dealing counts, and none is taken for one that came late, where the clock is set back", async () => {
+  await using database = await createDatabase();
+  const budgetId = await plantBudget(database.sql as never, "100");
+  await using holder = await openHolder(database);
+  const { pool } = holder.budget(budgetId);
+  const one = toUnits("1");
+  expect(await pool.take(one)).toBe(one);
+  const make = Bun.randomUUIDv7;
+  const clock = spyOn(Bun, "randomUUIDv7").mockImplementation(((_: "hex", ms = Date.now() - 3600_000) =>
+    make("hex", ms)) as never);
+  try {
+    let taken = one;
+    for (let call = 0; call < 10; call++) {
+      const more = pool.state().free + one;
+      expect(await pool.take(more)).toBe(more);
+      taken += more;
+      expect(toUnits(String(await leased(database)))).toBe(pool.state().free + taken);
+    }
+  } finally {
+    clock.mockRestore();
+  }
+});
+
+test("the database's clock is known also where this machine slept, and its own clock stood still", async () => {
+  await using database = await createDatabase();
+  let sleptMs = 0;
+  await using holder = await openHolder(database, { now: () => performance.now() - sleptMs });
+  const meter = holder.rate("tokens key x", 100, 60_000);
+  expect(await meter.pool.take(1n)).toBe(1n);
+  sleptMs = 600_000;
+  expect(await meter.pool.take(50n)).toBe(50n);
+  const [row] = await database.sql<{ now: number }[]>`
+    select (extract(epoch from clock_timestamp()) * 1000)::float8 as now`;
+  const known = holder.leases.databaseNow();
+  expect(known).toBeGreaterThanOrEqual(row?.now ?? 0);
+  meter.spend(50n, 50n, known);
+  expect(await meter.pool.take(99n)).toMatchObject({ short: { used: 50n } });
 });
 
 test("what a process has spent beyond its lease makes no room for others", async () => {
