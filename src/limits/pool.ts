@@ -101,6 +101,8 @@ interface Waiter {
   amount: bigint;
   least: bigint;
   got?: bigint;
+  /** It waits no more: what it is granted is nobody's. */
+  left?: true;
 }
 
 /** The least that any of them would take. */
@@ -169,6 +171,10 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
     if (free < refillBelow) refill(amount);
     return true;
   };
+  const leave = (own: Waiter) => {
+    own.left = true;
+    waiting = waiting.filter((each) => each !== own);
+  };
   /** When it was last used; looked at now and then, so that taking need not look at the clock. */
   const lastUse = (): number => {
     if (used) usedAt = now();
@@ -191,11 +197,13 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
         try {
           await talk();
         } catch {
-          waiting = waiting.filter((each) => each !== own);
+          if (own.got === undefined) leave(own);
           // It may have been granted though something else in the same round was not.
           return own.got ?? { away: true };
         }
         if (own.got !== undefined) return own.got;
+        // Where a dealing was in doubt, nobody was asked for.
+        leave(own);
         if (valid() && tryTake(amount)) return amount;
       }
       return { short: state() };
@@ -240,7 +248,7 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
       free += answer.granted;
       // At once: the next round may begin before they hear of it.
       for (const waiter of served) {
-        if (free < waiter.least) continue;
+        if (waiter.left || free < waiter.least) continue;
         waiter.got = free < waiter.amount ? free : waiter.amount;
         free -= waiter.got;
       }

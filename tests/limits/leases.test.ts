@@ -83,6 +83,10 @@ test("a dealing whose answer was lost is asked for again, and counts once", asyn
   expect(granted).toBeGreaterThan(0);
   expect(await pool.take(one)).toBe(one);
   expect(await leased(database)).toBe(Number((pool.state().free + one) / toUnits("0.000001")) / 1e6);
+  // Who was served by it is not served once more.
+  const more = pool.state().free + one;
+  expect(await pool.take(more)).toBe(more);
+  expect(toUnits(String(await leased(database)))).toBe(pool.state().free + one + more);
 });
 
 test("who has been silent for too long holds nothing of a rate any more, and takes what is under way into account anew", async () => {
