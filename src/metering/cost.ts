@@ -117,13 +117,11 @@ export function dearestAt(prices: readonly Price[], at: Date, promptTokens: numb
   const base = priceAt(prices, at, 0);
   if (!base) return undefined;
   let dearest = dearestOf(base);
-  for (const price of prices) {
-    const isTier =
-      price !== base &&
-      price.validFrom.getTime() === base.validFrom.getTime() &&
-      price.abovePromptTokens < promptTokens;
-    if (!isTier) continue;
-    const tier = dearestOf(price);
+  for (const { abovePromptTokens } of prices) {
+    if (abovePromptTokens === 0 || abovePromptTokens >= promptTokens) continue;
+    // What holds from this tier on: it may be of another version than the base.
+    const tier = dearestOf(priceAt(prices, at, abovePromptTokens + 1) ?? base);
+    if (tier === dearest) continue;
     dearest = {
       prompt: highest(dearest.prompt, tier.prompt),
       completion: highest(dearest.completion, tier.completion),
