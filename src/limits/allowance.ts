@@ -152,7 +152,6 @@ export class CallAllowance implements LimitedAllowance {
     }
   }
 
-  /** Finds out how things stand; what nobody can tell is left out. */
   async look(): Promise<void> {
     const { levels } = await this.#find();
     const known = [...levels.requests, ...levels.tokens].map((level) =>

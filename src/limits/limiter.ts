@@ -21,6 +21,8 @@ export interface Caller {
 
 /** An allowance whose caller wants to know how much is left. */
 export interface LimitedAllowance extends Allowance {
+  /** Finds out how things stand; what nobody can tell is left out. */
+  look(): Promise<void>;
   /** `x-ratelimit-*` and what else the caller should know, as things stand. */
   headers(): Record<string, string>;
 }

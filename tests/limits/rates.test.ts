@@ -114,6 +114,29 @@ test("only so many calls are under way at once; each that ends makes room, howev
   expect((await it.post(chat, question)).status).toBe(200);
 });
 
+test("who is refused by a limit of users is told what that has left, and when there is more", async () => {
+  await using it = await startLimited({
+    limits: ({ appId }) => [{ scope: "user", subject: appId, requests: 1, tokens: 5000 }],
+  });
+  const asked = { ...question, user: "a" };
+  expect((await it.post(chat, asked)).status).toBe(200);
+  const refused = await it.post(chat, asked);
+  expect(refused.status).toBe(429);
+  expect(refused.headers.get("x-ratelimit-limit-requests")).toBe("1");
+  expect(refused.headers.get("x-ratelimit-remaining-requests")).toBe("0");
+  expect(refused.headers.get("x-ratelimit-reset-requests")).toMatch(minute);
+  expect(refused.headers.get("x-ratelimit-limit-tokens")).toBe("5000");
+});
+
+test("a call that takes no tokens is told how many are left, though nobody has taken any here before", async () => {
+  await using it = await startLimited({
+    limits: ({ appId }) => [{ scope: "user", subject: appId, tokens: 5000 }],
+  });
+  const answer = await it.post("/v1/messages/count_tokens", { ...question, user: "a" });
+  expect(answer.status).toBe(200);
+  expect(answer.headers.get("x-ratelimit-remaining-tokens")).toBe("5000");
+});
+
 test("a model's own limit sends the call to the next target, and refuses where there is none", async () => {
   await using it = await startLimited(
     { limits: () => [{ scope: "model", subject: "gpt", requests: 1 }] },
