@@ -21,6 +21,8 @@ export interface Account {
   rates: Record<string, string> | undefined;
   /** Kept back for attempts that may be billed. */
   reserved: bigint;
+  /** Something went on of which nothing was kept back, since nobody could tell what is left. */
+  unchecked: boolean;
 }
 
 /** What a token may cost, of the question and of the answer. */
@@ -46,12 +48,12 @@ export interface Reservation {
 const outputTokensMin = 16;
 
 /** The charge that the call's record carries. */
-export const chargeOf = ({ budget, endUser, period, rates, reserved }: Account): Charge => ({
+export const chargeOf = ({ budget, endUser, period, rates, reserved, unchecked }: Account): Charge => ({
   budget_id: budget.id,
   end_user: endUser,
   starts_at: period.startsAt,
   currency: budget.currency,
-  bound: budget.hard ? fromUnits(reserved) : null,
+  bound: budget.hard && !unchecked ? fromUnits(reserved) : null,
   ...(rates && { rates }),
 });
 
@@ -153,6 +155,7 @@ export async function reserve(
           }
           if (!unchecked) throw unavailable();
           unchecked(budget);
+          account.unchecked = true;
           continue;
         }
       }

@@ -148,7 +148,7 @@ export class CallAllowance implements LimitedAllowance {
       const period = meter.period();
       if (!period || meter.gone) continue;
       meter.calls++;
-      accounts.push({ budget, meter, endUser, period, rates: undefined, reserved: 0n });
+      accounts.push({ budget, meter, endUser, period, rates: undefined, reserved: 0n, unchecked: false });
     }
   }
 
