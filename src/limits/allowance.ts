@@ -195,7 +195,8 @@ export class CallAllowance implements LimitedAllowance {
     try {
       if (model.concurrency.length > 0) own.slots = await this.#take("concurrency", model.concurrency, 1n);
       if (model.requests.length > 0) own.requests = await this.#take("requests", model.requests, 1n);
-      if (this.#accounts.length > 0) {
+      // Counting tokens costs nothing: it needs no price and no room.
+      if (this.#accounts.length > 0 && body.operation !== "count_tokens") {
         own.reservation = await reserve(this.#accounts, target, {
           bound,
           rules,

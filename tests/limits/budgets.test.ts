@@ -113,6 +113,8 @@ test("a model without a price is refused under a hard budget; so is another curr
   expect(refused.status).toBe(400);
   expect((await errorOf(refused)).code).toBe("model_unpriced");
   expect(unpriced.provider.calls).toHaveLength(0);
+  // A count of tokens costs nothing.
+  expect((await unpriced.post("/v1/messages/count_tokens", question)).status).toBe(200);
 });
 
 test("a soft budget refuses nothing, and says in the answer and in the log which share of it is gone", async () => {
