@@ -62,7 +62,10 @@ export function createLimiter(options: LimiterOptions): Limiter {
       const idle = () => void rates.delete(name);
       meter = createRateMeter({ name, bound: BigInt(bound), windowMs: window, leases, now, idle });
       rates.set(name, meter);
-    } else if (Number(meter.bound) !== bound) meter.bound = BigInt(bound);
+    } else if (Number(meter.bound) !== bound) {
+      if (bound < Number(meter.bound)) meter.pool.recall();
+      meter.bound = BigInt(bound);
+    }
     return meter;
   };
 

@@ -47,6 +47,8 @@ export interface Pool {
   take(amount: bigint, least?: bigint): Promise<bigint | Shortage>;
   /** Gives back what was taken and is not needed; less than nothing where more was spent than was taken. */
   give(amount: bigint): void;
+  /** The limit is lower now: what is here goes back before anything is taken. */
+  recall(): void;
   /** What is known. */
   state(): PoolState;
   /** What of the limit could be taken now; never below 0. */
@@ -118,6 +120,8 @@ const nothing: Told = { granted: 0n, used: 0n, held: 0n, bound: 0n, waitMs: unde
 export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions): Pool & PoolDealer {
   /** On lease and not taken; below zero after a bill beyond what was taken for it. */
   let free = 0n;
+  /** Not taken either, and waits to be given back. */
+  let recalled = 0n;
   let told: Told | undefined;
   /** Asked for ahead: grows with use. */
   let target = 0n;
@@ -137,7 +141,7 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
 
   const room = ({ bound, used, held }: Told) => bound - used - held;
   const isShort = () => told !== undefined && room(told) < told.bound / 8n;
-  const state = (): PoolState => ({ ...(told ?? nothing), free });
+  const state = (): PoolState => ({ ...(told ?? nothing), free: free + recalled });
   const grow = (amount: bigint) => {
     const least = amount * aheadFactor;
     const sinceMs = now() - askedAt;
@@ -185,7 +189,7 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
   return {
     tryTake,
     state,
-    left: () => (told ? leftOf(told, free) : 0n),
+    left: () => (told ? leftOf(told, free + recalled) : 0n),
     async take(amount, least = amount) {
       if (valid() && tryTake(amount)) return amount;
       used = true;
@@ -210,6 +214,11 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
     },
     give(amount) {
       free += amount;
+    },
+    recall() {
+      if (free <= 0n) return;
+      recalled += free;
+      free = 0n;
     },
     async known() {
       if (!told) await talk();
@@ -237,6 +246,8 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
       } else if (free > 0n && (dropped || now() - lastUse() > (isShort() ? keepShortMs : keepMs)))
         asked.back = free;
       free -= asked.back;
+      asked.back += recalled;
+      recalled = 0n;
       return asked;
     },
     answered(answer) {
@@ -270,6 +281,7 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
     forfeit(out) {
       asked = undefined;
       doubt = undefined;
+      recalled = 0n;
       free = -out;
     },
     withdraw(amount) {

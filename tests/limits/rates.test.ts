@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { toRequest } from "../harness/app.ts";
+import { heard } from "../harness/gateway.ts";
 import { question, startLimited } from "./setup.ts";
 
 const chat = "/v1/chat/completions";
@@ -112,6 +113,19 @@ test("only so many calls are under way at once; each that ends makes room, howev
   }
   it.provider.script(({ whole }) => whole());
   expect((await it.post(chat, question)).status).toBe(200);
+});
+
+test("a limit that is lowered holds at once, whatever a process had on lease of the higher one", async () => {
+  await using it = await startLimited({
+    limits: ({ keyId }) => [{ scope: "key", subject: keyId, requests: 100_000, tokens: 100_000_000 }],
+  });
+  expect((await it.post(chat, question)).status).toBe(200);
+  const [limit] = await it.app.database.sql`select id from rate_limit`;
+  await it.app.owner.call("POST", `/rate-limit/${limit?.id}`, { body: { requests: 2 } });
+  await heard(it.app, it.appId);
+  const statuses: number[] = [];
+  for (let call = 0; call < 3; call++) statuses.push((await it.post(chat, question)).status);
+  expect(statuses).toEqual([200, 429, 429]);
 });
 
 test("who is refused by a limit of users is told what that has left, and when there is more", async () => {
