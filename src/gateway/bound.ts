@@ -39,22 +39,25 @@ function mediaParts(value: unknown): number {
   return count;
 }
 
-/** Whether a body may hold anything but text, at a glance. */
-const mediaWords = /"(?:image|input_image|image_url|file|input_file|input_audio|video|video_url|document)"/;
+/** Whether a body may hold anything but text, at a glance; any word may be spelt with escapes. */
+const mediaWords = /"(?:[a-z]+_)?(?:image|file|audio|video|document)(?:_[a-z]+)?"/;
+const mayHoldMedia = (text: string) => mediaWords.test(text) || text.includes("\\u");
 
 /** The bound of an attempt at `target`. */
 export function tokenBound({ operation, text, parsed }: Body, target: Target): TokenBound {
-  const media = mediaWords.test(text) ? mediaParts(parsed.messages) : 0;
+  const media = mayHoldMedia(text) ? mediaParts(parsed.messages) : 0;
   const input = Buffer.byteLength(text) + media * (target.imageTokensMax ?? mediaTokensDefault);
   if (operation === "count_tokens") return { input: 0, output: 0, answers: 0, said: true };
   if (operation === "embeddings") return { input, output: 0, answers: 0, said: true };
   // Who says both leaves it to the provider which one counts.
   const asked = limitNames.map((name) => parsed[name]).filter(isCount);
   const said = asked.length > 0;
+  // There are providers that read a number from a text.
+  const answers = Number(parsed.n);
   return {
     input,
     output: said ? Math.max(...asked) : (target.outputTokensMax ?? outputTokensDefault),
-    answers: isCount(parsed.n) ? parsed.n : 1,
+    answers: isCount(answers) ? answers : 1,
     said,
   };
 }

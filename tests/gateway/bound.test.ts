@@ -18,6 +18,7 @@ test("a question has no more tokens than bytes, and its answers no more than som
   const bytes = Buffer.byteLength(asked.text);
   expect(bytes).toBeGreaterThan(asked.text.length);
   expect(tokenBound(asked, target())).toEqual({ input: bytes, output: 7, answers: 3, said: true });
+  expect(tokenBound(body({ messages, n: "3" }), target()).answers).toBe(3);
 });
 
 test("where nobody has said how long an answer may be, the model does, or it is 4096", () => {
@@ -49,6 +50,16 @@ test("each picture and file adds what its model declares, or 16,384, wherever it
   const bytes = Buffer.byteLength(asked.text);
   expect(tokenBound(asked, target({ imageTokensMax: 1000 })).input).toBe(bytes + 3000);
   expect(tokenBound(asked, target()).input).toBe(bytes + 3 * 16_384);
+  for (const type of ["audio_url", "image_file", "input_audio", "video_url"]) {
+    const other = body({ messages: [{ role: "user", content: [{ type }] }] });
+    const spelt = {
+      ...other,
+      text: other.text.replace(`"${type[0]}`, `"\\u00${type.charCodeAt(0).toString(16)}`),
+    };
+    for (const each of [other, spelt]) {
+      expect(tokenBound(each, target()).input).toBe(Buffer.byteLength(each.text) + 16_384);
+    }
+  }
   const words = body({ messages: [{ role: "user", content: 'about "image" and "file"' }] });
   expect(tokenBound(words, target()).input).toBe(Buffer.byteLength(words.text));
 });
