@@ -96,6 +96,15 @@ function highest(...amounts: readonly bigint[]): bigint {
   return most;
 }
 
+const free: Omit<Units, "scale"> = {
+  prompt: 0n,
+  cached: 0n,
+  cacheWrite: 0n,
+  cacheWriteLong: 0n,
+  completion: 0n,
+  reasoning: 0n,
+};
+
 const dearestPrices = new WeakMap<Price, Dearest>();
 
 function dearestOf(price: Price): Dearest {
@@ -110,6 +119,28 @@ function dearestOf(price: Price): Dearest {
     dearestPrices.set(price, known);
   }
   return known;
+}
+
+/** So many tokens of a question and of its answer, all of the kinds that cost most at `at`. */
+export function dearestUsage(
+  { promptTokens, completionTokens }: Pick<TokenUsage, "promptTokens" | "completionTokens">,
+  prices: readonly Price[],
+  at: Date,
+): TokenUsage {
+  const price = priceAt(prices, at, promptTokens);
+  const units = price && unitsOf(price);
+  const { prompt, cached, cacheWrite, cacheWriteLong, completion, reasoning } = units ?? free;
+  const most = highest(prompt, cached, cacheWrite, cacheWriteLong);
+  const isLong = most > prompt && most === cacheWriteLong;
+  const isWrite = isLong || (most > prompt && most === cacheWrite);
+  return {
+    promptTokens,
+    cachedTokens: most > prompt && !isWrite ? promptTokens : 0,
+    cacheWriteTokens: isWrite ? promptTokens : 0,
+    cacheWriteLongTokens: isLong ? promptTokens : 0,
+    completionTokens,
+    reasoningTokens: reasoning > completion ? completionTokens : 0,
+  };
 }
 
 /** The dearest that tokens can be at `at`, whichever kind they turn out to be; `undefined` where no price holds. */
