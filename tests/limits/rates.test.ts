@@ -128,6 +128,19 @@ test("a limit that is lowered holds at once, whatever a process had on lease of 
   expect(statuses).toEqual([200, 429, 429]);
 });
 
+test("a call that asks for more than the whole limit is not told to come back", async () => {
+  await using it = await startLimited({
+    limits: ({ keyId }) => [{ scope: "key", subject: keyId, tokens: 200 }],
+  });
+  const refused = await it.post(chat, { ...question, max_tokens: 1000 });
+  expect(refused.status).toBe(429);
+  expect(refused.headers.get("retry-after")).toBeNull();
+  expect(refused.headers.get("x-should-retry")).toBe("false");
+  const [record] = await it.records();
+  expect(record?.refusal).toMatchObject({ bound: "200", allowed: "200", resets_at: null });
+  expect((await it.post(chat, question)).status).toBe(200);
+});
+
 test("who is refused by a limit of users is told what that has left, and when there is more", async () => {
   await using it = await startLimited({
     limits: ({ appId }) => [{ scope: "user", subject: appId, requests: 1, tokens: 5000 }],
