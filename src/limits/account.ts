@@ -44,9 +44,6 @@ export interface Reservation {
   output: number;
 }
 
-/** Shortest answer that is worth asking for where a budget has little left, in tokens. */
-const outputTokensMin = 16;
-
 /** The charge that the call's record carries. */
 export const chargeOf = ({ budget, endUser, period, rates, reserved, unchecked }: Account): Charge => ({
   budget_id: budget.id,
@@ -144,7 +141,7 @@ export async function reserve(
       const amount = cost(prices, output);
       let result: bigint | Shortage = amount;
       if (!valid || !meter.pool.tryTake(amount)) {
-        const least = fit && output > outputTokensMin ? cost(prices, outputTokensMin) : amount;
+        const least = fit && output > bound.outputMin ? cost(prices, bound.outputMin) : amount;
         result = await meter.pool.take(amount, least);
         if (isShort(result)) {
           if ("short" in result) {

@@ -76,6 +76,22 @@ test("what is left decides how long an answer may be, where the app has it so, a
   expect(it.provider.calls[0]?.body.max_tokens).toBe(19);
 });
 
+test("no answer is made so short that a model which is to think first would not take it", async () => {
+  const thinking = { type: "enabled", budget_tokens: 1024 };
+  const asked = { ...question, max_tokens: 5000, thinking };
+  const length = Buffer.byteLength(JSON.stringify(asked));
+  for (const [tokens, status] of [
+    [1030, 429],
+    [2000, 200],
+  ] as const) {
+    const amount = ((length * 4 + tokens * 16.5) / 1e6).toFixed(7);
+    await using it = await startLimited({ budgets: () => [{ amount }] }, { config: { fit_budget: true } });
+    const answer = await it.post("/v1/messages", asked);
+    expect(answer.status).toBe(status);
+    expect(answer.headers.get("x-llmops-max-tokens")).toBe(status === 200 ? "2000" : null);
+  }
+});
+
 test("an answer that was not to cost so much is billed in full, and counted apart", async () => {
   // Of one token: the provider writes seven.
   await using it = await startLimited({ budgets: () => [{ amount: "1" }] });
