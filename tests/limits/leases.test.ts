@@ -191,6 +191,18 @@ test("what a process has counted beyond its part of a rate makes no room for oth
   expect(await others.pool.take(31n)).toMatchObject({ short: { used: 70n } });
 });
 
+test("what was spent by a clock that has been set back, or in cells of a shorter window, is forgotten", async () => {
+  await using database = await createDatabase();
+  await using holder = await openHolder(database);
+  const shorter = holder.rate("tokens key x", 100, 10_000);
+  expect(await shorter.pool.take(90n)).toBe(90n);
+  shorter.spend(90n, 90n, holder.leases.databaseNow());
+  expect(await shorter.pool.take(50n)).toMatchObject({ short: { used: 90n } });
+  await database.sql`delete from rate_lease`;
+  await using other = await openHolder(database);
+  expect(await other.rate("tokens key x", 100, 60_000).pool.take(50n)).toBe(50n);
+});
+
 test("hundreds who ask a process that has nothing yet, all at once, get what there is", async () => {
   await using database = await createDatabase();
   const budgetId = await plantBudget(database.sql as never, "1000");

@@ -1,7 +1,8 @@
 /** @param {import("postgres").TransactionSql} sql */
 export async function up(sql) {
   // As before, but what a process has spent beyond its lease, which leaves that below zero until the process asks again, makes no
-  // room for others: it is part of what was spent already.
+  // room for others: it is part of what was spent already. And what is told to have been spent more than a window from now does
+  // not count: the clock was set back, or the cells are those of a shorter window.
   await sql`
     create or replace function lease_rate(me uuid, counter text, op_id uuid, bound bigint, window_ms integer,
       spent_cells bigint[], spent_amounts bigint[], need bigint, want bigint, ahead bigint, back bigint,
@@ -30,7 +31,7 @@ export async function up(sql) {
             select each.cell, sum(each.amount)::bigint as amount
             from (select * from unnest(row.cells, row.amounts) union all select * from unnest(spent_cells, spent_amounts))
               as each (cell, amount)
-            where (each.cell + 1) * cell_ms + window_ms > now_ms
+            where (each.cell + 1) * cell_ms + window_ms > now_ms and each.cell * cell_ms < now_ms + window_ms
             group by each.cell) merged;
         update rate_counter set cells = row.cells, amounts = row.amounts, used_at = clock_timestamp() where name = counter;
       end if;
