@@ -214,6 +214,7 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
     },
     give(amount) {
       free += amount;
+      if (amount < 0n) used = true;
     },
     recall() {
       if (free <= 0n) return;
@@ -243,7 +244,8 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
       } else if (refilling) {
         asked.need = 1n + debt;
         asked.ahead = target > free ? target - free : 0n;
-      } else if (free > 0n && (dropped || now() - lastUse() > (isShort() ? keepShortMs : keepMs)))
+      } else if (free !== 0n && (dropped || now() - lastUse() > (isShort() ? keepShortMs : keepMs)))
+        // What was spent beyond the lease, too: the database has it with what was spent.
         asked.back = free;
       free -= asked.back;
       asked.back += recalled;

@@ -178,6 +178,41 @@ test("what a process has spent beyond its lease makes no room for others", async
   expect(await others.take(toUnits("1"))).toBe(toUnits("1"));
 });
 
+test("a period that is over is dealt with no more, also where more was spent than was on lease", async () => {
+  await using database = await createDatabase();
+  const [over, other] = [
+    await plantBudget(database.sql as never, "10"),
+    await plantBudget(database.sql as never, "10"),
+  ];
+  let dealt: string[] = [];
+  const guard: Guard = (service) =>
+    Object.fromEntries(
+      Object.entries(service).map(([name, method]) => [
+        name,
+        (...args: unknown[]) => {
+          if (name === "budgets") dealt = (args[0] as { budget_id: string }[]).map((each) => each.budget_id);
+          return method(...args);
+        },
+      ]),
+    ) as typeof service;
+  let aheadMs = 0;
+  await using holder = await openHolder(database, { now: () => performance.now() + aheadMs, guard });
+  const meter = holder.budget(over);
+  await meter.pool.known();
+  // As of a soft budget.
+  meter.pool.give(-toUnits("3"));
+  await database.sql`update budget_period set spent = 3`;
+  await database.sql`update budget_lease set amount = -3`;
+  meter.retire();
+  for (let beat = 1; beat <= 2; beat++) {
+    aheadMs += 2000;
+    await holder.budget(other).pool.known();
+  }
+  expect(dealt).toContain(other);
+  expect(dealt).not.toContain(over);
+  expect(await leased(database)).toBe(0);
+});
+
 test("what a process has counted beyond its part of a rate makes no room for others", async () => {
   await using database = await createDatabase();
   await using holder = await openHolder(database);
