@@ -177,6 +177,23 @@ test("a model's own limit sends the call to the next target, and refuses where t
   expect((await it.post(chat, { ...question, model: "claude" })).status).toBe(200);
 });
 
+test("a call that is tried again is one of its model's calls at once, and not two", async () => {
+  await using it = await startLimited({
+    limits: () => [{ scope: "model", subject: "gpt", concurrency: 1 }],
+  });
+  it.provider.script(
+    ({ response }) => response.writeHead(200, { "content-type": "text/event-stream" }).end(),
+    ({ begin, finish }) => {
+      begin();
+      finish();
+    },
+  );
+  const answer = await it.post(chat, { ...question, stream: true });
+  expect(answer.status).toBe(200);
+  await answer.text();
+  expect((await it.records())[0]?.attempts.map(({ error_code }) => error_code)).toEqual(["cut", null]);
+});
+
 test("each of an app's users has the limit of users, and one of them another", async () => {
   await using it = await startLimited({
     limits: ({ appId }) => [
