@@ -4,6 +4,17 @@ export type Uuid = string;
 /** A new UUID, version 7 (RFC 9562): it sorts by the time it was made, so it can serve as a keyset. */
 export const newId = (): Uuid => Bun.randomUUIDv7();
 
+/** Creates a maker of UUIDs, version 7, each above the one before, even where the clock is set back. */
+export function createRisingIds(): () => Uuid {
+  let last = nilUuid;
+  return () => {
+    const id = newId();
+    const lastMs = Number.parseInt(last.slice(0, 8) + last.slice(9, 13), 16);
+    last = id > last ? id : Bun.randomUUIDv7("hex", lastMs + 1);
+    return last;
+  };
+}
+
 /** Whether `text` is a UUID in its canonical text form, in either case. */
 export const isUuid = (text: string): text is Uuid =>
   /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(text);

@@ -123,19 +123,21 @@ export class LimitError extends AppError {
   readonly reason: LimitReason;
   readonly refusal: object | undefined;
 
-  /** `retryAfter` is in seconds. */
+  /** `retryAfter` is in seconds; `never` where another try would meet the same. */
   constructor(
     reason: LimitReason,
     {
       params,
       data,
       retryAfter,
+      never = false,
       refusal,
       cause,
     }: {
       params?: MessageParams;
       data?: Readonly<Record<string, unknown>>;
       retryAfter?: number;
+      never?: boolean;
       refusal?: object;
       cause?: unknown;
     } = {},
@@ -146,7 +148,7 @@ export class LimitError extends AppError {
     this.reason = reason;
     this.code = code;
     this.status = status;
-    this.retryable = retryable;
+    this.retryable = retryable && !never;
     this.refusal = refusal;
   }
 }

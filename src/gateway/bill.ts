@@ -1,4 +1,4 @@
-import { costOf } from "../metering/cost.ts";
+import { costOf, dearestUsage } from "../metering/cost.ts";
 import { estimateTokensOfBytes } from "../metering/estimate.ts";
 import type { AttemptBill, Metered } from "../metering/record.ts";
 import type { AnswerState, TokenUsage } from "../providers/usage.ts";
@@ -19,6 +19,9 @@ export interface Ending {
   worst?: WorstCase | undefined;
 }
 
+/** The kinds of tokens by which a worst case costs most. */
+type Dearest = (worst: WorstCase) => TokenUsage;
+
 const nothing: TokenUsage = {
   promptTokens: 0,
   cachedTokens: 0,
@@ -33,12 +36,15 @@ const nothing: TokenUsage = {
  * answer that says something is no count. Where the answer broke off, what was reported until then holds for the
  * question, and at least what has come is counted for the answer.
  */
-function consumptionOf({ began, complete, state, questionBytes, worst }: Ending): {
+function consumptionOf(
+  { began, complete, state, questionBytes, worst }: Ending,
+  dearest: Dearest,
+): {
   usage: TokenUsage;
   source: Metered["usage_source"];
 } {
   if (!began) return { usage: nothing, source: "none" };
-  if (worst) return { usage: { ...nothing, ...worst }, source: "estimate" };
+  if (worst) return { usage: dearest(worst), source: "estimate" };
   const written = estimateTokensOfBytes(state?.outputBytes ?? 0);
   const reported = state?.usage;
   if (!reported || (reported.promptTokens === 0 && reported.completionTokens === 0)) {
@@ -51,7 +57,7 @@ function consumptionOf({ began, complete, state, questionBytes, worst }: Ending)
 
 /** The bill of one attempt at `target` that began at `at`: tokens by kind, who counted them, and what they cost. */
 export function billOf(target: Target, ending: Ending, at: Date): AttemptBill {
-  const { usage, source } = consumptionOf(ending);
+  const { usage, source } = consumptionOf(ending, (worst) => dearestUsage(worst, target.prices, at));
   const priced = costOf(usage, target.prices, at);
   return {
     prompt_tokens: usage.promptTokens,

@@ -9,6 +9,8 @@ export interface TokenBound {
   input: number;
   /** Of each answer. */
   output: number;
+  /** The shortest that each is worth asking for, where there is less room than that. */
+  outputMin: number;
   /** Answers that are asked for at once. */
   answers: number;
   /** Whether the caller, or the app, has said `output`; otherwise it has to be sent. */
@@ -20,6 +22,8 @@ const limitNames = ["max_completion_tokens", "max_tokens"] as const;
 
 /** Longest answer where nobody has set a limit, in tokens; it is sent to the provider where a budget relies on it. */
 const outputTokensDefault = 4096;
+/** Shortest answer that is worth asking for, in tokens. */
+const outputTokensMin = 16;
 /** Most tokens of a picture or a file whose model declares none: above what OpenAI, Anthropic and Qwen document for one picture. */
 const mediaTokensDefault = 16_384;
 
@@ -39,22 +43,28 @@ function mediaParts(value: unknown): number {
   return count;
 }
 
-/** Whether a body may hold anything but text, at a glance. */
-const mediaWords = /"(?:image|input_image|image_url|file|input_file|input_audio|video|video_url|document)"/;
+/** Whether a body may hold anything but text, at a glance; any word may be spelt with escapes. */
+const mediaWords = /"(?:[a-z]+_)?(?:image|file|audio|video|document)(?:_[a-z]+)?"/;
+const mayHoldMedia = (text: string) => mediaWords.test(text) || text.includes("\\u");
 
 /** The bound of an attempt at `target`. */
 export function tokenBound({ operation, text, parsed }: Body, target: Target): TokenBound {
-  const media = mediaWords.test(text) ? mediaParts(parsed.messages) : 0;
+  const media = mayHoldMedia(text) ? mediaParts(parsed.messages) : 0;
   const input = Buffer.byteLength(text) + media * (target.imageTokensMax ?? mediaTokensDefault);
-  if (operation === "count_tokens") return { input: 0, output: 0, answers: 0, said: true };
-  if (operation === "embeddings") return { input, output: 0, answers: 0, said: true };
+  if (operation === "count_tokens") return { input: 0, output: 0, outputMin: 0, answers: 0, said: true };
+  if (operation === "embeddings") return { input, output: 0, outputMin: 0, answers: 0, said: true };
   // Who says both leaves it to the provider which one counts.
   const asked = limitNames.map((name) => parsed[name]).filter(isCount);
   const said = asked.length > 0;
+  // There are providers that read a number from a text.
+  const answers = Number(parsed.n);
+  // Anthropic's models take no limit that the thoughts alone may use up.
+  const thoughts = isObject(parsed.thinking) ? parsed.thinking.budget_tokens : undefined;
   return {
     input,
     output: said ? Math.max(...asked) : (target.outputTokensMax ?? outputTokensDefault),
-    answers: isCount(parsed.n) ? parsed.n : 1,
+    outputMin: isCount(thoughts) ? thoughts + outputTokensMin : outputTokensMin,
+    answers: isCount(answers) ? answers : 1,
     said,
   };
 }

@@ -23,6 +23,8 @@ export interface Account {
   reserved: bigint;
   /** The same, as it was last written out. */
   bound: { units: bigint; text: string } | undefined;
+  /** Something went on of which nothing was kept back, since nobody could tell what is left. */
+  unchecked: boolean;
 }
 
 /** What a token may cost, of the question and of the answer. */
@@ -44,12 +46,9 @@ export interface Reservation {
   output: number;
 }
 
-/** Shortest answer that is worth asking for where a budget has little left, in tokens. */
-const outputTokensMin = 16;
-
 /** The charge that the call's record carries. */
 export function chargeOf(account: Account): Charge {
-  const { budget, endUser, period, rates, reserved } = account;
+  const { budget, endUser, period, rates, reserved, unchecked } = account;
   // What was reserved is the same for most calls from their beginning to their end, and takes long to write out.
   if (account.bound?.units !== reserved) account.bound = { units: reserved, text: fromUnits(reserved) };
   return {
@@ -57,7 +56,7 @@ export function chargeOf(account: Account): Charge {
     end_user: endUser,
     starts_at: period.startsAt,
     currency: budget.currency,
-    bound: budget.hard ? account.bound.text : null,
+    bound: budget.hard && !unchecked ? account.bound.text : null,
     ...(rates && { rates }),
   };
 }
@@ -149,7 +148,7 @@ export async function reserve(
       const amount = cost(prices, output);
       let result: bigint | Shortage = amount;
       if (!valid || !meter.pool.tryTake(amount)) {
-        const least = fit && output > outputTokensMin ? cost(prices, outputTokensMin) : amount;
+        const least = fit && output > bound.outputMin ? cost(prices, bound.outputMin) : amount;
         result = await meter.pool.take(amount, least);
         if (isShort(result)) {
           if ("short" in result) {
@@ -160,6 +159,7 @@ export async function reserve(
           }
           if (!unchecked) throw unavailable();
           unchecked(budget);
+          account.unchecked = true;
           continue;
         }
       }

@@ -148,11 +148,11 @@ export class CallAllowance implements LimitedAllowance {
       const period = meter.period();
       if (!period || meter.gone) continue;
       meter.calls++;
-      accounts.push({ budget, meter, endUser, period, rates: undefined, reserved: 0n, bound: undefined });
+      const fresh = { rates: undefined, reserved: 0n, bound: undefined, unchecked: false };
+      accounts.push({ budget, meter, endUser, period, ...fresh });
     }
   }
 
-  /** Finds out how things stand; what nobody can tell is left out. */
   async look(): Promise<void> {
     const { levels } = await this.#find();
     const known = [...levels.requests, ...levels.tokens].map((level) =>
@@ -193,10 +193,13 @@ export class CallAllowance implements LimitedAllowance {
       reservation: { parts: [], output: bound.output },
       cancelled: false,
     };
+    // One attempt comes after the other: those before are no calls at once any more.
+    for (const earlier of this.#attempts) freeSlots(earlier);
     try {
       if (model.concurrency.length > 0) own.slots = await this.#take("concurrency", model.concurrency, 1n);
       if (model.requests.length > 0) own.requests = await this.#take("requests", model.requests, 1n);
-      if (this.#accounts.length > 0) {
+      // Counting tokens costs nothing: it needs no price and no room.
+      if (this.#accounts.length > 0 && body.operation !== "count_tokens") {
         own.reservation = await reserve(this.#accounts, target, {
           bound,
           rules,
@@ -250,7 +253,7 @@ export class CallAllowance implements LimitedAllowance {
     for (const [place, attempt] of this.#attempts.entries()) {
       if (attempt.cancelled) continue;
       const { prompt_tokens = 0, completion_tokens = 0 } = record.attempts[place] ?? {};
-      giveBack(attempt.slots);
+      freeSlots(attempt);
       spend(attempt.requests, counts ? attempt.requests.amount : 0n, at);
       spend(attempt.tokens, counts ? BigInt(prompt_tokens + completion_tokens) : 0n, at);
     }
@@ -296,10 +299,15 @@ export class CallAllowance implements LimitedAllowance {
   }
 }
 
+function freeSlots(attempt: Attempt): void {
+  giveBack(attempt.slots);
+  attempt.slots = nothing;
+}
+
 function cancelAttempt(attempt: Attempt): void {
   if (attempt.cancelled) return;
   attempt.cancelled = true;
-  giveBack(attempt.slots);
+  freeSlots(attempt);
   giveBack(attempt.requests);
   giveBack(attempt.tokens);
   cancelReservation(attempt.reservation);

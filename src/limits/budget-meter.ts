@@ -49,7 +49,13 @@ export function createBudgetMeter({
   let gone = false;
   let retired = false;
 
-  const pool = createPool({ now, valid: leases.valid, talk: () => leases.talk(party), holdOffMs });
+  const pool = createPool({
+    now,
+    valid: leases.valid,
+    talk: () => leases.talk(party),
+    newOp: leases.newOp,
+    holdOffMs,
+  });
 
   const party: BudgetParty = {
     compose(): BudgetDealing {

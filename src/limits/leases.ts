@@ -1,6 +1,6 @@
 import type { Guard } from "../database/health.ts";
 import type { Sql } from "../database/pool.ts";
-import type { Uuid } from "../id.ts";
+import { createRisingIds, type Uuid } from "../id.ts";
 import { errorChain, type Log } from "../log.ts";
 import {
   type BudgetDealing,
@@ -44,6 +44,8 @@ export type BudgetParty = Party<BudgetDealing, BudgetTold>;
 export interface Leases extends AsyncDisposable {
   /** Deals for a party. Resolves when it has been answered. @throws where the database is away. */
   talk(party: RateParty | BudgetParty): Promise<void>;
+  /** A name for a dealing, above all before: the database takes a lower one for one that has come late. */
+  newOp(): Uuid;
   /** Whether rates and budgets that are held may be spent; and calls at once. */
   valid(): boolean;
   slotsValid(): boolean;
@@ -95,9 +97,14 @@ export async function openLeases(options: LeasesOptions): Promise<Leases> {
   let ended = false;
   let away = false;
 
-  /** The database's clock read `nowMs` after `sentAt`, here: it cannot be further ahead of ours than that. */
+  /**
+   * The database's clock read `nowMs` after `sentAt`, here: it cannot be further ahead of ours than that. Where it is ahead by
+   * more than was known, though that was before now, ours stood still: the machine has slept.
+   */
   const look = (nowMs: string, sentAt: number) => {
-    aheadMs = Math.min(aheadMs + driftMs, Number(nowMs) + 1 - sentAt);
+    const most = Number(nowMs) + 1 - sentAt;
+    const hasSlept = Number(nowMs) - now() > aheadMs;
+    aheadMs = hasSlept ? most : Math.min(aheadMs + driftMs, most);
   };
 
   const beat = async (present: Set<RateParty | BudgetParty>) => {
@@ -197,6 +204,7 @@ export async function openLeases(options: LeasesOptions): Promise<Leases> {
         throw error;
       }
     },
+    newOp: createRisingIds(),
     valid: () => now() < validUntil,
     slotsValid: () => now() < slotsValidUntil,
     databaseNow: () => now() + aheadMs,

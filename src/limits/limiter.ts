@@ -21,6 +21,8 @@ export interface Caller {
 
 /** An allowance whose caller wants to know how much is left. */
 export interface LimitedAllowance extends Allowance {
+  /** Finds out how things stand; what nobody can tell is left out. */
+  look(): Promise<void>;
   /** `x-ratelimit-*` and what else the caller should know, as things stand. */
   headers(): Record<string, string>;
 }
@@ -60,7 +62,10 @@ export function createLimiter(options: LimiterOptions): Limiter {
       const idle = () => void rates.delete(name);
       meter = createRateMeter({ name, bound: BigInt(bound), windowMs: window, leases, now, idle });
       rates.set(name, meter);
-    } else if (Number(meter.bound) !== bound) meter.bound = BigInt(bound);
+    } else if (Number(meter.bound) !== bound) {
+      if (bound < Number(meter.bound)) meter.pool.recall();
+      meter.bound = BigInt(bound);
+    }
     return meter;
   };
 

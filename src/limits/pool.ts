@@ -1,4 +1,4 @@
-import { newId, type Uuid } from "../id.ts";
+import type { Uuid } from "../id.ts";
 
 /** What a pool wants of the database, as its kind puts it into words. */
 export interface Asking {
@@ -52,6 +52,8 @@ export interface Pool {
   take(amount: bigint, least?: bigint): Promise<bigint | Shortage>;
   /** Gives back what was taken and is not needed; less than nothing where more was spent than was taken. */
   give(amount: bigint): void;
+  /** The limit is lower now: what is here goes back before anything is taken. */
+  recall(): void;
   /** What is known. */
   state(): PoolState;
   /** What of the limit could be taken now; never below 0. */
@@ -86,6 +88,8 @@ export interface PoolOptions {
   valid: () => boolean;
   /** Deals with the database, which calls {@link PoolDealer}; resolves when it has. @throws where it is away. */
   talk: () => Promise<void>;
+  /** Names a dealing; above all names before. */
+  newOp: () => Uuid;
   /** How long to take a refusal for the answer, in milliseconds. */
   holdOffMs: number;
 }
@@ -104,6 +108,8 @@ interface Waiter {
   amount: bigint;
   least: bigint;
   got?: bigint;
+  /** It waits no more: what it is granted is nobody's. */
+  left?: true;
 }
 
 /** The least that any of them would take. */
@@ -116,9 +122,11 @@ function leastOf(waiters: readonly Waiter[]): bigint {
 const nothing: Told = { granted: 0n, used: 0n, held: 0n, bound: 0n, waitMs: undefined };
 
 /** Creates a pool that has nothing yet. */
-export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool & PoolDealer {
+export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions): Pool & PoolDealer {
   /** On lease and not taken; below zero after a bill beyond what was taken for it. */
   let free = 0n;
+  /** Not taken either, and waits to be given back. */
+  let recalled = 0n;
   let told: Told | undefined;
   /** What of the limit is neither used nor on lease, by what was told. */
   let roomTold = 0n;
@@ -139,7 +147,7 @@ export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool &
   let served: readonly Waiter[] = [];
 
   const isShort = () => told !== undefined && roomTold < told.bound / 8n;
-  const state = (): PoolState => ({ ...(told ?? nothing), free });
+  const state = (): PoolState => ({ ...(told ?? nothing), free: free + recalled });
   const grow = (amount: bigint) => {
     const least = amount * aheadFactor;
     const sinceMs = now() - askedAt;
@@ -173,6 +181,10 @@ export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool &
     if (free < refillBelow) refill(amount);
     return true;
   };
+  const leave = (own: Waiter) => {
+    own.left = true;
+    waiting = waiting.filter((each) => each !== own);
+  };
   /** When it was last used; looked at now and then, so that taking need not look at the clock. */
   const lastUse = (): number => {
     if (used) usedAt = now();
@@ -183,7 +195,7 @@ export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool &
   return {
     tryTake,
     state,
-    left: () => (told ? leftOf(roomTold, free) : 0n),
+    left: () => (told ? leftOf(roomTold, free + recalled) : 0n),
     async take(amount, least = amount) {
       if (valid() && tryTake(amount)) return amount;
       used = true;
@@ -195,17 +207,25 @@ export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool &
         try {
           await talk();
         } catch {
-          waiting = waiting.filter((each) => each !== own);
+          if (own.got === undefined) leave(own);
           // It may have been granted though something else in the same round was not.
           return own.got ?? { away: true };
         }
         if (own.got !== undefined) return own.got;
+        // Where a dealing was in doubt, nobody was asked for.
+        leave(own);
         if (valid() && tryTake(amount)) return amount;
       }
       return { short: state() };
     },
     give(amount) {
       free += amount;
+      if (amount < 0n) used = true;
+    },
+    recall() {
+      if (free <= 0n) return;
+      recalled += free;
+      free = 0n;
     },
     async known() {
       if (!told) await talk();
@@ -216,7 +236,7 @@ export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool &
     compose() {
       if (doubt) return doubt;
       const debt = free < 0n ? -free : 0n;
-      asked = { op: newId(), need: 0n, want: 0n, ahead: 0n, back: 0n };
+      asked = { op: newOp(), need: 0n, want: 0n, ahead: 0n, back: 0n };
       served = waiting;
       waiting = [];
       if (served.length > 0) {
@@ -230,9 +250,12 @@ export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool &
       } else if (refilling) {
         asked.need = 1n + debt;
         asked.ahead = target > free ? target - free : 0n;
-      } else if (free > 0n && (dropped || now() - lastUse() > (isShort() ? keepShortMs : keepMs)))
+      } else if (free !== 0n && (dropped || now() - lastUse() > (isShort() ? keepShortMs : keepMs)))
+        // What was spent beyond the lease, too: the database has it with what was spent.
         asked.back = free;
       free -= asked.back;
+      asked.back += recalled;
+      recalled = 0n;
       return asked;
     },
     answered(answer) {
@@ -245,7 +268,7 @@ export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool &
       free += answer.granted;
       // At once: the next round may begin before they hear of it.
       for (const waiter of served) {
-        if (free < waiter.least) continue;
+        if (waiter.left || free < waiter.least) continue;
         waiter.got = free < waiter.amount ? free : waiter.amount;
         free -= waiter.got;
       }
@@ -267,6 +290,7 @@ export function createPool({ now, valid, talk, holdOffMs }: PoolOptions): Pool &
     forfeit(out) {
       asked = undefined;
       doubt = undefined;
+      recalled = 0n;
       free = -out;
     },
     withdraw(amount) {

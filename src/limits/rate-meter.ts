@@ -49,6 +49,7 @@ export function createRateMeter({
     now,
     valid: slots ? leases.slotsValid : leases.valid,
     talk: () => leases.talk(party),
+    newOp: leases.newOp,
     holdOffMs: slots ? holdOffSlotsMs : windowMs / holdOffShare,
   });
   /** No more than the database can count with: what is beyond the limit is not granted anyway. */

@@ -24,6 +24,8 @@ export function refuseRate(
   }: { state: PoolState; asked: bigint; windowMs: number; databaseNow: number },
 ): LimitError {
   const timed = field !== "concurrency";
+  // More than the whole limit will never fit.
+  const never = asked > state.bound;
   const afterMs = state.waitMs ?? (timed ? windowMs : slotsAfterMs);
   const refusal: Refusal = {
     limit: field,
@@ -35,13 +37,13 @@ export function refuseRate(
     held: String(state.held),
     asked: String(asked),
     allowed: String(leftIn(state)),
-    resets_at: timed ? new Date(databaseNow + afterMs).toISOString() : null,
+    resets_at: timed && !never ? new Date(databaseNow + afterMs).toISOString() : null,
   };
   const { bound, used, held } = refusal;
   return new LimitError(field, {
     params: { scope, seconds: windowMs / 1000, bound, used, held, asked: refusal.asked },
     data: { ...refusal },
-    retryAfter: Math.max(1, Math.ceil(afterMs / 1000)),
+    ...(never ? { never } : { retryAfter: Math.max(1, Math.ceil(afterMs / 1000)) }),
     refusal,
   });
 }

@@ -96,6 +96,15 @@ function highest(...amounts: readonly bigint[]): bigint {
   return most;
 }
 
+const free: Omit<Units, "scale"> = {
+  prompt: 0n,
+  cached: 0n,
+  cacheWrite: 0n,
+  cacheWriteLong: 0n,
+  completion: 0n,
+  reasoning: 0n,
+};
+
 const dearestPrices = new WeakMap<Price, Dearest>();
 
 function dearestOf(price: Price): Dearest {
@@ -112,18 +121,38 @@ function dearestOf(price: Price): Dearest {
   return known;
 }
 
+/** So many tokens of a question and of its answer, all of the kinds that cost most at `at`. */
+export function dearestUsage(
+  { promptTokens, completionTokens }: Pick<TokenUsage, "promptTokens" | "completionTokens">,
+  prices: readonly Price[],
+  at: Date,
+): TokenUsage {
+  const price = priceAt(prices, at, promptTokens);
+  const units = price && unitsOf(price);
+  const { prompt, cached, cacheWrite, cacheWriteLong, completion, reasoning } = units ?? free;
+  const most = highest(prompt, cached, cacheWrite, cacheWriteLong);
+  const isLong = most > prompt && most === cacheWriteLong;
+  const isWrite = isLong || (most > prompt && most === cacheWrite);
+  return {
+    promptTokens,
+    cachedTokens: most > prompt && !isWrite ? promptTokens : 0,
+    cacheWriteTokens: isWrite ? promptTokens : 0,
+    cacheWriteLongTokens: isLong ? promptTokens : 0,
+    completionTokens,
+    reasoningTokens: reasoning > completion ? completionTokens : 0,
+  };
+}
+
 /** The dearest that tokens can be at `at`, whichever kind they turn out to be; `undefined` where no price holds. */
 export function dearestAt(prices: readonly Price[], at: Date, promptTokens: number): Dearest | undefined {
   const base = priceAt(prices, at, 0);
   if (!base) return undefined;
   let dearest = dearestOf(base);
-  for (const price of prices) {
-    const isTier =
-      price !== base &&
-      price.validFrom.getTime() === base.validFrom.getTime() &&
-      price.abovePromptTokens < promptTokens;
-    if (!isTier) continue;
-    const tier = dearestOf(price);
+  for (const { abovePromptTokens } of prices) {
+    if (abovePromptTokens === 0 || abovePromptTokens >= promptTokens) continue;
+    // What holds from this tier on: it may be of another version than the base.
+    const tier = dearestOf(priceAt(prices, at, abovePromptTokens + 1) ?? base);
+    if (tier === dearest) continue;
     dearest = {
       prompt: highest(dearest.prompt, tier.prompt),
       completion: highest(dearest.completion, tier.completion),

@@ -191,6 +191,9 @@ export const createCallHandler =
         ip: scope.ip,
         session: request.headers.get("x-llmops-session") ?? undefined,
         signal: request.signal,
+        identified: (endUser) => {
+          scope.endUser = endUser;
+        },
         renderError: (error) => renderEvent(error, scope),
       },
     );

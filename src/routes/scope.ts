@@ -17,6 +17,8 @@ export interface Scope {
   caller: Principal | undefined;
   /** Which app key is calling; only on `/v1`. */
   key: KeyPrincipal | undefined;
+  /** Which of the key's users the call is for, as soon as that is known; only on `/v1`. */
+  endUser: string | null;
   /** Lifts the server's limit on silence, for calls that wait for a model. */
   untimed: () => void;
 }

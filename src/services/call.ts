@@ -26,6 +26,8 @@ export interface IncomingCall {
   /** What the caller says the call belongs to, beside what stands in the body. */
   session: string | undefined;
   signal: AbortSignal;
+  /** Told whose call it is, among the key's users. */
+  identified: (endUser: string | null) => void;
   /** An error as the caller's dialect puts it into a stream. */
   renderError: (error: unknown) => string;
   /** The call is over, however it went. */
@@ -164,8 +166,9 @@ export function createCallService({
     /** What the key may name as `model`, in the order in which people look for it. */
     models: modelsOf,
 
-    /** How much is left to a key, as headers. */
-    headers: (key: KeyPrincipal): Promise<Record<string, string>> => limiter.headers(limitedBy(key, null)),
+    /** How much is left to a key, and to one of its users, as headers. */
+    headers: (key: KeyPrincipal, endUser: string | null): Promise<Record<string, string>> =>
+      limiter.headers(limitedBy(key, endUser)),
 
     /**
      * Makes a call for an app key.
@@ -179,6 +182,7 @@ export function createCallService({
       text,
       ip,
       session,
+      identified,
       ...rest
     }: IncomingCall): Promise<GatewayAnswer & { headers: Record<string, string> }> {
       const parsed = parse(text, operation);
@@ -204,6 +208,7 @@ export function createCallService({
         includeUsage: options.include_usage === true,
       };
       const endUser = label(operation === "messages" ? metadata.user_id : parsed.user);
+      identified(endUser);
       const allowance = limiter.open(limitedBy(key, endUser));
       const answer = await gateway.call({
         ...rest,
@@ -226,6 +231,8 @@ export function createCallService({
           ipPrefix: networkOf(ip),
         },
       });
+      // What took no tokens may not know yet how many are left.
+      if (operation === "count_tokens" || answer.cache === "hit") await allowance.look();
       return { ...answer, headers: allowance.headers() };
     },
   };

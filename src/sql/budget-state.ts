@@ -56,7 +56,7 @@ export async function listBudgetState(
           sum(lease.amount) filter (where (holder.expires_at > clock_timestamp()) is not true) as unknown
         from budget_lease lease left join lease_holder holder on holder.id = lease.holder_id
         where lease.budget_id = spent.budget_id and lease.end_user = spent.end_user
-          and lease.starts_at = spent.starts_at) leased on true
+          and lease.starts_at = spent.starts_at and lease.amount > 0) leased on true
     ), total as (
       select id, starts_at, ends_at, amount, warn_at, case when of_each then count(end_user)::int end as users, sum(used) as used,
         sum(held) as held, sum(unknown) as unknown, amount * count(*) filter (where counts) as bound,
@@ -90,7 +90,7 @@ export interface BudgetLeaseRow {
   unknown: boolean;
 }
 
-/** Lists what processes hold of a budget's period, the most first. */
+/** Lists what processes hold of a budget's period, the most first; one that has spent more than it had holds nothing. */
 export async function listBudgetLease(
   db: Db,
   { budgetId, startsAt, endUser, limit }: BudgetAt & { limit: number },
@@ -99,7 +99,7 @@ export async function listBudgetLease(
     select holder_id, end_user, name, trim_scale(amount) as amount, expires_at,
       (expires_at > clock_timestamp()) is not true as unknown
     from budget_lease lease left join lease_holder holder on holder.id = holder_id
-    where budget_id = ${budgetId} and starts_at = ${startsAt} ${ofUser(db, db`end_user`, endUser)} and amount <> 0
+    where budget_id = ${budgetId} and starts_at = ${startsAt} ${ofUser(db, db`end_user`, endUser)} and amount > 0
     order by lease.amount desc, holder_id, end_user limit ${limit}`;
 }
 

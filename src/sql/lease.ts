@@ -145,7 +145,7 @@ export async function listHeldLease(
         coalesce(h.expires_at, '-infinity') < clock_timestamp() as unknown,
         l.budget_id, b.name as budget, l.end_user, l.starts_at, b.currency, trim_scale(l.amount)::text as amount
       from budget_lease l join budget b on b.id = l.budget_id left join lease_holder h on h.id = l.holder_id
-      where l.amount <> 0 ${holderId === undefined ? db`` : db`and l.holder_id = ${holderId}`}) held
+      where l.amount > 0 ${holderId === undefined ? db`` : db`and l.holder_id = ${holderId}`}) held
     where ${unknown === undefined} or unknown = ${unknown ?? false}
     order by holder_id, budget_id, end_user, starts_at`;
 }
@@ -189,5 +189,5 @@ export async function deleteIdleLease(db: Db): Promise<void> {
       and not exists (select from rate_lease l where l.name = c.name)`;
   await db`
     delete from lease_holder h where expires_at < clock_timestamp() - interval '1 day'
-      and not exists (select from budget_lease l where l.holder_id = h.id and l.amount <> 0)`;
+      and not exists (select from budget_lease l where l.holder_id = h.id and l.amount > 0)`;
 }

@@ -1,7 +1,10 @@
 import { expect, test } from "bun:test";
+import { billOf } from "../../src/gateway/bill.ts";
 import type { Body } from "../../src/gateway/body.ts";
 import { tokenBound, withOutputMax } from "../../src/gateway/bound.ts";
 import type { Target } from "../../src/gateway/target.ts";
+import { dearestAt } from "../../src/metering/cost.ts";
+import { toUnits } from "../../src/metering/money.ts";
 
 const target = (fields: Partial<Target> = {}) => ({ prices: [], ...fields }) as unknown as Target;
 const messages = [{ role: "user", content: "你好" }];
@@ -17,7 +20,14 @@ test("a question has no more tokens than bytes, and its answers no more than som
   const asked = body({ messages, max_tokens: 7, n: 3 });
   const bytes = Buffer.byteLength(asked.text);
   expect(bytes).toBeGreaterThan(asked.text.length);
-  expect(tokenBound(asked, target())).toEqual({ input: bytes, output: 7, answers: 3, said: true });
+  expect(tokenBound(asked, target())).toEqual({
+    input: bytes,
+    output: 7,
+    outputMin: 16,
+    answers: 3,
+    said: true,
+  });
+  expect(tokenBound(body({ messages, n: "3" }), target()).answers).toBe(3);
 });
 
 test("where nobody has said how long an answer may be, the model does, or it is 4096", () => {
@@ -49,8 +59,33 @@ test("each picture and file adds what its model declares, or 16,384, wherever it
   const bytes = Buffer.byteLength(asked.text);
   expect(tokenBound(asked, target({ imageTokensMax: 1000 })).input).toBe(bytes + 3000);
   expect(tokenBound(asked, target()).input).toBe(bytes + 3 * 16_384);
+  for (const type of ["audio_url", "image_file", "input_audio", "video_url"]) {
+    const other = body({ messages: [{ role: "user", content: [{ type }] }] });
+    const spelt = {
+      ...other,
+      text: other.text.replace(`"${type[0]}`, `"\\u00${type.charCodeAt(0).toString(16)}`),
+    };
+    for (const each of [other, spelt]) {
+      expect(tokenBound(each, target()).input).toBe(Buffer.byteLength(each.text) + 16_384);
+    }
+  }
   const words = body({ messages: [{ role: "user", content: 'about "image" and "file"' }] });
   expect(tokenBound(words, target()).input).toBe(Buffer.byteLength(words.text));
+});
+
+test("a call of which nothing more is heard is billed at what was kept back, whatever its tokens may have been", () => {
+  const price = { validFrom: new Date(0), abovePromptTokens: 0, currency: "USD", source: "" };
+  const plain = { cached: undefined, cacheWrite: undefined, cacheWriteLong: undefined, reasoning: undefined };
+  const at = new Date();
+  for (const dearer of [{}, { cacheWrite: "4" }, { cacheWriteLong: "6" }, { reasoning: "8" }]) {
+    const prices = [{ ...price, prompt: "3", completion: "5", ...plain, ...dearer }];
+    const worst = { promptTokens: 1_000_000, completionTokens: 1_000_000 };
+    const ending = { began: true, complete: false, state: undefined, questionBytes: 1, worst };
+    const kept = dearestAt(prices, at, worst.promptTokens);
+    expect(toUnits(billOf(target({ prices }), ending, at).cost ?? "")).toBe(
+      ((kept?.prompt ?? 0n) + (kept?.completion ?? 0n)) * 1_000_000n,
+    );
+  }
 });
 
 test("embeddings have no answer, and a count of tokens costs nothing", () => {

@@ -57,6 +57,10 @@ test("without the database, calls go on unchecked where the settings say so, and
     return row?.calls === it.provider.calls.length;
   });
   expect(await listLedgerFault(database.sql as never)).toEqual([]);
+  // Nothing was kept back for those that went on unchecked: they have exceeded nothing.
+  const [{ exceeded } = {}] = await database.sql`
+    select count(*)::int as exceeded from ledger where bound_exceeded`;
+  expect(exceeded).toBe(0);
 });
 
 test("limits that nobody has set stop nobody while the database is away", async () => {

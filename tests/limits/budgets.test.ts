@@ -76,6 +76,22 @@ test("what is left decides how long an answer may be, where the app has it so, a
   expect(it.provider.calls[0]?.body.max_tokens).toBe(19);
 });
 
+test("no answer is made so short that a model which is to think first would not take it", async () => {
+  const thinking = { type: "enabled", budget_tokens: 1024 };
+  const asked = { ...question, max_tokens: 5000, thinking };
+  const length = Buffer.byteLength(JSON.stringify(asked));
+  for (const [tokens, status] of [
+    [1030, 429],
+    [2000, 200],
+  ] as const) {
+    const amount = ((length * 4 + tokens * 16.5) / 1e6).toFixed(7);
+    await using it = await startLimited({ budgets: () => [{ amount }] }, { config: { fit_budget: true } });
+    const answer = await it.post("/v1/messages", asked);
+    expect(answer.status).toBe(status);
+    expect(answer.headers.get("x-llmops-max-tokens")).toBe(status === 200 ? "2000" : null);
+  }
+});
+
 test("an answer that was not to cost so much is billed in full, and counted apart", async () => {
   // Of one token: the provider writes seven.
   await using it = await startLimited({ budgets: () => [{ amount: "1" }] });
@@ -113,6 +129,8 @@ test("a model without a price is refused under a hard budget; so is another curr
   expect(refused.status).toBe(400);
   expect((await errorOf(refused)).code).toBe("model_unpriced");
   expect(unpriced.provider.calls).toHaveLength(0);
+  // A count of tokens costs nothing.
+  expect((await unpriced.post("/v1/messages/count_tokens", question)).status).toBe(200);
 });
 
 test("a soft budget refuses nothing, and says in the answer and in the log which share of it is gone", async () => {
@@ -130,6 +148,17 @@ test("a soft budget refuses nothing, and says in the answer and in the log which
   });
   expect(said as string | null).toStartWith(`${encodeURIComponent("团队")}=`);
   expect(it.app.logged()).toContain("a budget has reached a share of its amount");
+});
+
+test("a soft budget shows what is spent and left; nothing of it is held", async () => {
+  await using it = await startLimited({ budgets: () => [{ amount: "1", hard: false }] });
+  expect((await it.post(chat, question)).status).toBe(200);
+  await it.records();
+  const { data } = await it.app.owner.call("GET", `/budget/${it.budgetIds[0]}/explain`);
+  expect(data).toMatchObject({
+    state: { used: "0.0001475", held: "0", unknown: "0", left: "0.9998525" },
+    leases: [],
+  });
 });
 
 test("a call that was tried again keeps back what each try may cost, and books what all of them did", async () => {

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import type { Guard } from "../../src/database/health.ts";
 import { toUnits } from "../../src/metering/money.ts";
 import { createDatabase, type TestDatabase } from "../harness/database.ts";
@@ -83,6 +83,10 @@ test("a dealing whose answer was lost is asked for again, and counts once", asyn
   expect(granted).toBeGreaterThan(0);
   expect(await pool.take(one)).toBe(one);
   expect(await leased(database)).toBe(Number((pool.state().free + one) / toUnits("0.000001")) / 1e6);
+  // Who was served by it is not served once more.
+  const more = pool.state().free + one;
+  expect(await pool.take(more)).toBe(more);
+  expect(toUnits(String(await leased(database)))).toBe(pool.state().free + one + more);
 });
 
 test("who has been silent for too long holds nothing of a rate any more, and takes what is under way into account anew", async () => {
@@ -116,6 +120,122 @@ test("what somebody has written off is gone for a process that lives after all",
   expect(await pool.take(more)).toBe(more);
   const [row] = await database.sql<{ amount: string }[]>`select amount from budget_lease`;
   expect(toUnits(row?.amount ?? "")).toBe(pool.state().free + one + more);
+});
+
+test("each dealing counts, and none is taken for one that came late, where the clock is set back", async () => {
+  await using database = await createDatabase();
+  const budgetId = await plantBudget(database.sql as never, "100");
+  await using holder = await openHolder(database);
+  const { pool } = holder.budget(budgetId);
+  const one = toUnits("1");
+  expect(await pool.take(one)).toBe(one);
+  const make = Bun.randomUUIDv7;
+  const clock = spyOn(Bun, "randomUUIDv7").mockImplementation(((_: "hex", ms = Date.now() - 3600_000) =>
+    make("hex", ms)) as never);
+  try {
+    let taken = one;
+    for (let call = 0; call < 10; call++) {
+      const more = pool.state().free + one;
+      expect(await pool.take(more)).toBe(more);
+      taken += more;
+      expect(toUnits(String(await leased(database)))).toBe(pool.state().free + taken);
+    }
+  } finally {
+    clock.mockRestore();
+  }
+});
+
+test("the database's clock is known also where this machine slept, and its own clock stood still", async () => {
+  await using database = await createDatabase();
+  let sleptMs = 0;
+  await using holder = await openHolder(database, { now: () => performance.now() - sleptMs });
+  const meter = holder.rate("tokens key x", 100, 60_000);
+  expect(await meter.pool.take(1n)).toBe(1n);
+  sleptMs = 600_000;
+  expect(await meter.pool.take(50n)).toBe(50n);
+  const [row] = await database.sql<{ now: number }[]>`
+    select (extract(epoch from clock_timestamp()) * 1000)::float8 as now`;
+  const known = holder.leases.databaseNow();
+  expect(known).toBeGreaterThanOrEqual(row?.now ?? 0);
+  meter.spend(50n, 50n, known);
+  expect(await meter.pool.take(99n)).toMatchObject({ short: { used: 50n } });
+});
+
+test("what a process has spent beyond its lease makes no room for others", async () => {
+  await using database = await createDatabase();
+  const budgetId = await plantBudget(database.sql as never, "10");
+  await using holder = await openHolder(database);
+  const { pool } = holder.budget(budgetId);
+  await pool.known();
+  // As a soft budget that was made hard: all of it is booked, and nothing was asked for.
+  pool.give(-toUnits("5"));
+  await database.sql`update budget_period set spent = 5`;
+  await database.sql`update budget_lease set amount = -5`;
+  await using other = await openHolder(database);
+  const { pool: others } = other.budget(budgetId);
+  expect(await others.take(toUnits("5.1"))).toMatchObject({ short: { used: toUnits("5"), held: 0n } });
+  expect(await pool.take(toUnits("2"))).toBe(toUnits("2"));
+  expect(await others.take(toUnits("1"))).toBe(toUnits("1"));
+});
+
+test("a period that is over is dealt with no more, also where more was spent than was on lease", async () => {
+  await using database = await createDatabase();
+  const [over, other] = [
+    await plantBudget(database.sql as never, "10"),
+    await plantBudget(database.sql as never, "10"),
+  ];
+  let dealt: string[] = [];
+  const guard: Guard = (service) =>
+    Object.fromEntries(
+      Object.entries(service).map(([name, method]) => [
+        name,
+        (...args: unknown[]) => {
+          if (name === "budgets") dealt = (args[0] as { budget_id: string }[]).map((each) => each.budget_id);
+          return method(...args);
+        },
+      ]),
+    ) as typeof service;
+  let aheadMs = 0;
+  await using holder = await openHolder(database, { now: () => performance.now() + aheadMs, guard });
+  const meter = holder.budget(over);
+  await meter.pool.known();
+  // As of a soft budget.
+  meter.pool.give(-toUnits("3"));
+  await database.sql`update budget_period set spent = 3`;
+  await database.sql`update budget_lease set amount = -3`;
+  meter.retire();
+  for (let beat = 1; beat <= 2; beat++) {
+    aheadMs += 2000;
+    await holder.budget(other).pool.known();
+  }
+  expect(dealt).toContain(other);
+  expect(dealt).not.toContain(over);
+  expect(await leased(database)).toBe(0);
+});
+
+test("what a process has counted beyond its part of a rate makes no room for others", async () => {
+  await using database = await createDatabase();
+  await using holder = await openHolder(database);
+  const meter = holder.rate("tokens key x", 100, 60_000);
+  expect(await meter.pool.take(10n)).toBe(10n);
+  meter.spend(10n, 70n, holder.leases.databaseNow());
+  // Tells it: nothing more is granted.
+  expect(await meter.pool.take(95n)).toHaveProperty("short");
+  await using other = await openHolder(database);
+  const others = other.rate("tokens key x", 100, 60_000);
+  expect(await others.pool.take(31n)).toMatchObject({ short: { used: 70n } });
+});
+
+test("what was spent by a clock that has been set back, or in cells of a shorter window, is forgotten", async () => {
+  await using database = await createDatabase();
+  await using holder = await openHolder(database);
+  const shorter = holder.rate("tokens key x", 100, 10_000);
+  expect(await shorter.pool.take(90n)).toBe(90n);
+  shorter.spend(90n, 90n, holder.leases.databaseNow());
+  expect(await shorter.pool.take(50n)).toMatchObject({ short: { used: 90n } });
+  await database.sql`delete from rate_lease`;
+  await using other = await openHolder(database);
+  expect(await other.rate("tokens key x", 100, 60_000).pool.take(50n)).toBe(50n);
 });
 
 test("hundreds who ask a process that has nothing yet, all at once, get what there is", async () => {

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { toRequest } from "../harness/app.ts";
+import { heard } from "../harness/gateway.ts";
 import { question, startLimited } from "./setup.ts";
 
 const chat = "/v1/chat/completions";
@@ -114,6 +115,55 @@ test("only so many calls are under way at once; each that ends makes room, howev
   expect((await it.post(chat, question)).status).toBe(200);
 });
 
+test("a limit that is lowered holds at once, whatever a process had on lease of the higher one", async () => {
+  await using it = await startLimited({
+    limits: ({ keyId }) => [{ scope: "key", subject: keyId, requests: 100_000, tokens: 100_000_000 }],
+  });
+  expect((await it.post(chat, question)).status).toBe(200);
+  const [limit] = await it.app.database.sql`select id from rate_limit`;
+  await it.app.owner.call("POST", `/rate-limit/${limit?.id}`, { body: { requests: 2 } });
+  await heard(it.app, it.appId);
+  const statuses: number[] = [];
+  for (let call = 0; call < 3; call++) statuses.push((await it.post(chat, question)).status);
+  expect(statuses).toEqual([200, 429, 429]);
+});
+
+test("a call that asks for more than the whole limit is not told to come back", async () => {
+  await using it = await startLimited({
+    limits: ({ keyId }) => [{ scope: "key", subject: keyId, tokens: 200 }],
+  });
+  const refused = await it.post(chat, { ...question, max_tokens: 1000 });
+  expect(refused.status).toBe(429);
+  expect(refused.headers.get("retry-after")).toBeNull();
+  expect(refused.headers.get("x-should-retry")).toBe("false");
+  const [record] = await it.records();
+  expect(record?.refusal).toMatchObject({ bound: "200", allowed: "200", resets_at: null });
+  expect((await it.post(chat, question)).status).toBe(200);
+});
+
+test("who is refused by a limit of users is told what that has left, and when there is more", async () => {
+  await using it = await startLimited({
+    limits: ({ appId }) => [{ scope: "user", subject: appId, requests: 1, tokens: 5000 }],
+  });
+  const asked = { ...question, user: "a" };
+  expect((await it.post(chat, asked)).status).toBe(200);
+  const refused = await it.post(chat, asked);
+  expect(refused.status).toBe(429);
+  expect(refused.headers.get("x-ratelimit-limit-requests")).toBe("1");
+  expect(refused.headers.get("x-ratelimit-remaining-requests")).toBe("0");
+  expect(refused.headers.get("x-ratelimit-reset-requests")).toMatch(minute);
+  expect(refused.headers.get("x-ratelimit-limit-tokens")).toBe("5000");
+});
+
+test("a call that takes no tokens is told how many are left, though nobody has taken any here before", async () => {
+  await using it = await startLimited({
+    limits: ({ appId }) => [{ scope: "user", subject: appId, tokens: 5000 }],
+  });
+  const answer = await it.post("/v1/messages/count_tokens", { ...question, user: "a" });
+  expect(answer.status).toBe(200);
+  expect(answer.headers.get("x-ratelimit-remaining-tokens")).toBe("5000");
+});
+
 test("a model's own limit sends the call to the next target, and refuses where there is none", async () => {
   await using it = await startLimited(
     { limits: () => [{ scope: "model", subject: "gpt", requests: 1 }] },
@@ -125,6 +175,23 @@ test("a model's own limit sends the call to the next target, and refuses where t
   }
   expect(models).toEqual(["gpt", "claude"]);
   expect((await it.post(chat, { ...question, model: "claude" })).status).toBe(200);
+});
+
+test("a call that is tried again is one of its model's calls at once, and not two", async () => {
+  await using it = await startLimited({
+    limits: () => [{ scope: "model", subject: "gpt", concurrency: 1 }],
+  });
+  it.provider.script(
+    ({ response }) => response.writeHead(200, { "content-type": "text/event-stream" }).end(),
+    ({ begin, finish }) => {
+      begin();
+      finish();
+    },
+  );
+  const answer = await it.post(chat, { ...question, stream: true });
+  expect(answer.status).toBe(200);
+  await answer.text();
+  expect((await it.records())[0]?.attempts.map(({ error_code }) => error_code)).toEqual(["cut", null]);
 });
 
 test("each of an app's users has the limit of users, and one of them another", async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { costOf, priceAt } from "../../src/metering/cost.ts";
+import { costOf, dearestAt, priceAt } from "../../src/metering/cost.ts";
 import { formatDecimal, parseDecimal, sum } from "../../src/metering/money.ts";
 import { shippedPrices } from "../../src/metering/price-table.ts";
 import { shipped } from "../../src/metering/prices.ts";
@@ -112,5 +112,24 @@ test("ships prices that each say where they stand, once for each version and tie
     expect(costOf(tokens({ promptTokens: each.abovePromptTokens + 1 }), [each], at)?.currency).toMatch(
       /^(CNY|USD)$/,
     );
+  }
+});
+
+test("the dearest that tokens can be is that of every tier in reach, also of one that was set later than the base", () => {
+  const later = new Date(1);
+  const tier = { ...price, abovePromptTokens: 1000, validFrom: later, prompt: "5", completion: "7" };
+  const over = { ...price, abovePromptTokens: 2000, prompt: "100", completion: "100" };
+  const prices = [price, tier, over];
+  expect(dearestAt(prices, at, 1000)).toMatchObject({
+    prompt: 100_000_000_000n,
+    completion: 300_000_000_000n,
+  });
+  // The older tier above holds for nobody any more: the newer one begins below it.
+  for (const promptTokens of [1001, 3000]) {
+    expect(priceAt(prices, at, promptTokens)).toBe(tier);
+    expect(dearestAt(prices, at, promptTokens)).toMatchObject({
+      prompt: 5_000_000_000_000n,
+      completion: 7_000_000_000_000n,
+    });
   }
 });

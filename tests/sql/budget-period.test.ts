@@ -13,6 +13,11 @@ test("gives the period of a moment by the days of its time zone, also where they
     ["day", "America/New_York", "2026-11-01T12:00:00Z", "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z"],
     // A day without a midnight.
     ["day", "Africa/Cairo", "2026-04-24T12:00:00Z", "2026-04-23T22:00:00Z", "2026-04-24T21:00:00Z"],
+    // A day whose first hour comes twice: it begins the first time, and so does the end of the day before.
+    ["day", "America/Havana", "2026-11-01T03:30:00Z", "2026-10-31T04:00:00Z", "2026-11-01T04:00:00Z"],
+    ["day", "America/Havana", "2026-11-01T04:30:00Z", "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z"],
+    ["day", "America/Havana", "2026-11-01T05:30:00Z", "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z"],
+    ["month", "America/Havana", "2026-11-01T04:30:00Z", "2026-11-01T04:00:00Z", "2026-12-01T05:00:00Z"],
     // From Monday on.
     ["week", "UTC", "2026-03-01T12:00:00Z", "2026-02-23T00:00:00Z", "2026-03-02T00:00:00Z"],
     ["month", "Asia/Shanghai", "2024-02-29T16:00:00Z", "2024-02-29T16:00:00Z", "2024-03-31T16:00:00Z"],
