@@ -166,6 +166,8 @@ export async function fill(
   { rows, contents, days, today }: Amount,
   progress: (text: string) => void,
 ): Promise<void> {
+  await sql`truncate request, request_content, usage`;
+  await sql`delete from app`;
   await sql`set synchronous_commit = off`;
   await sql`set work_mem = '128MB'`;
   for (let number = 0; number < apps; number++) {
@@ -190,9 +192,12 @@ export async function fill(
   }
   // But for the last part of the last day.
   while (await indexTexts(sql, new Date(Date.parse(today) + 86_400_000 - 1))) progress("texts");
+  // All or none: whoever finds sums by the day finds everything.
+  await sql`begin`;
   await insertCoarser(sql, "hour", "day");
   await insertCoarser(sql, "day", "month");
   await insertApps(sql);
+  await sql`commit`;
   // What autovacuum does within minutes; not the partitioned tables themselves, which it leaves alone.
   progress("vacuum");
   const tables = await sql<{ name: string }[]>`
