@@ -61,22 +61,25 @@ export interface Histogram {
  * lists are made of each.
  */
 export function readHistogram(sent: Uint8Array): Histogram {
-  const view = new DataView(sent.buffer, sent.byteOffset, sent.byteLength);
-  const first = view.getInt16(2);
+  const int16 = (at: number) => ((sent[at] ?? 0) << 8) | (sent[at + 1] ?? 0);
+  // The power may be negative: sixteen bits with a sign.
+  const first = (int16(2) << 16) >> 16;
   const buckets: number[] = [];
   const counts: number[] = [];
   let calls = 0;
-  for (let place = view.getInt16(0) - 1; place >= 0; place--) {
-    const digit = view.getUint16(8 + 2 * place);
+  let last = -1;
+  for (let place = int16(0) - 1; place >= 0; place--) {
+    const digit = int16(8 + 2 * place);
     if (digit === 0) continue;
     const power = first - place;
     const bucket = Math.floor(power / perBucket);
-    const count = digit * 10_000 ** (power % perBucket);
+    const count = power % perBucket === 0 ? digit : digit * 10_000 ** (power % perBucket);
     calls += count;
-    if (buckets.at(-1) === bucket) counts[counts.length - 1] = (counts.at(-1) ?? 0) + count;
+    if (last === bucket) counts[counts.length - 1] = (counts.at(-1) ?? 0) + count;
     else {
       buckets.push(bucket);
       counts.push(count);
+      last = bucket;
     }
   }
   return { buckets, counts, calls };

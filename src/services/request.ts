@@ -26,8 +26,10 @@ export type RequestQuery = Omit<RequestFilter, "visible" | "from" | "to" | "coll
 /** Longest time that is searched for a text, in milliseconds. */
 const textMsMax = 7 * 86_400_000;
 
-/** The first stretch of time that is searched for a text, in milliseconds. */
+/** The first stretch of time that is searched, in milliseconds. */
 const stretchMs = 2 * 3600_000;
+/** The same for a text: the newest have no index of texts, and what is common is in a few minutes. */
+const textStretchMs = stretchMs / 16;
 const dayMs = 86_400_000;
 /** What is older than some two months is searched at once. */
 const lengthMax = 32 * dayMs;
@@ -82,7 +84,7 @@ export function createRequestService({ sql, clock }: { sql: Sql; clock: Clock })
     const byRange = [filter.costMin, filter.durationMsMin, filter.ttftMsMin].some((it) => it !== undefined);
     const indexed = [filter.appId, filter.user, filter.session, filter.status, filter.visible];
     const byStretch = indexed.every((it) => it === undefined);
-    for (let length = stretchMs, today = false; ; ) {
+    for (let length = filter.text === undefined ? stretchMs : textStretchMs, today = false; ; ) {
       const since = (end ?? now) - length;
       const last = since <= start || length > lengthMax;
       // What the first stretch has not enough of is rare: the rest of today is read where it may be, and of the days before only what

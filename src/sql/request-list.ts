@@ -145,10 +145,12 @@ function hasText(db: Db, it: RequestFilter): ReturnType<Db> {
   const wanted = inJson(it.text ?? "");
   const piece = plainPiece(wanted);
   const content = db`(coalesce(question, '') || coalesce(answer, ''))`;
+  // As a "case" it is taken for one half, and not once more for as rare as the text.
   const quick =
     piece === ""
       ? db``
-      : db`and ${content} collate "C" ${/[A-Za-z]/.test(piece) ? db`ilike` : db`like`} '%' || like_literal(${piece}) || '%'`;
+      : db`and case when ${content} collate "C" ${/[A-Za-z]/.test(piece) ? db`ilike` : db`like`} '%' || like_literal(${piece}) || '%'
+        then true else false end`;
   const found =
     it.user === undefined && it.session === undefined
       ? db`${content} ilike '%' || like_literal(${wanted}) || '%'`

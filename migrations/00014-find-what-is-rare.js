@@ -45,6 +45,30 @@ export async function up(sql) {
       execute format('alter table %I attach partition %I for values from (%L) to (%L)', parent, name, lower, upper);
       return true;
     end $$`;
+  // As before, but with a dozen texts in its statistics in place of a hundred: the planner compares the text that is looked for with
+  // each of them, in each part, which took longer than everything else.
+  await sql`
+    create or replace function index_texts(moment timestamptz) returns boolean language plpgsql as $$
+    declare
+      name text;
+    begin
+      if not pg_try_advisory_xact_lock(hashtextextended('llmops texts', 0)) then return false; end if;
+      select relname into name
+      from pg_partition_tree('request_content') join pg_class on pg_class.oid = relid,
+        lateral substring(relname from '_([0-9]{8}(_[0-9]{2})?)$') as start
+      where isleaf and to_regclass(relname || '_text') is null
+        and start <= case when length(start) > 8
+          then to_char((moment - interval '2 hours') at time zone 'UTC', 'YYYYMMDD_HH24')
+          else to_char((moment - interval '1 day') at time zone 'UTC', 'YYYYMMDD') end
+      order by relname desc limit 1;
+      if name is null then return false; end if;
+      execute format(
+        'create index %I on %I using gin ((coalesce(question, %L) || coalesce(answer, %L)) gin_trgm_ops)',
+        name || '_text', name, '', '');
+      execute format('alter index %I alter column 1 set statistics 12', name || '_text');
+      execute format('analyze %I', name);
+      return true;
+    end $$`;
   // The days that are not over, or have no indexes for reading yet.
   await sql`
     do $$
@@ -106,4 +130,25 @@ export async function down(sql) {
       return true;
     end $$`;
   await sql`drop function summarise_partition(text)`;
+  await sql`
+    create or replace function index_texts(moment timestamptz) returns boolean language plpgsql as $$
+    declare
+      name text;
+    begin
+      if not pg_try_advisory_xact_lock(hashtextextended('llmops texts', 0)) then return false; end if;
+      select relname into name
+      from pg_partition_tree('request_content') join pg_class on pg_class.oid = relid,
+        lateral substring(relname from '_([0-9]{8}(_[0-9]{2})?)$') as start
+      where isleaf and to_regclass(relname || '_text') is null
+        and start <= case when length(start) > 8
+          then to_char((moment - interval '2 hours') at time zone 'UTC', 'YYYYMMDD_HH24')
+          else to_char((moment - interval '1 day') at time zone 'UTC', 'YYYYMMDD') end
+      order by relname desc limit 1;
+      if name is null then return false; end if;
+      execute format(
+        'create index %I on %I using gin ((coalesce(question, %L) || coalesce(answer, %L)) gin_trgm_ops)',
+        name || '_text', name, '', '');
+      execute format('analyze %I', name);
+      return true;
+    end $$`;
 }
