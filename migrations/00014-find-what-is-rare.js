@@ -66,6 +66,7 @@ export async function up(sql) {
         'create index %I on %I using gin ((coalesce(question, %L) || coalesce(answer, %L)) gin_trgm_ops)',
         name || '_text', name, '', '');
       execute format('alter index %I alter column 1 set statistics 12', name || '_text');
+      execute format('alter table %I alter column question set statistics 12, alter column answer set statistics 12', name);
       execute format('analyze %I', name);
       return true;
     end $$`;
