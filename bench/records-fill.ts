@@ -146,6 +146,17 @@ async function insertCoarser(sql: Sql, from: string, to: string): Promise<void> 
     from usage where grain = ${from} group by 2, 3, 4, 5, 6, 7, 8, 9`;
 }
 
+/** The days' sums of apps, whichever of their keys was used. */
+async function insertApps(sql: Sql): Promise<void> {
+  await sql`
+    insert into usage
+    select grain, starts_at, 'app', app_id, '00000000-0000-0000-0000-000000000000', model, provider, '', currency,
+      sum(calls), sum(errors), sum(cache_hits), sum(estimated_calls), sum(unpriced_calls), sum(prompt_tokens),
+      sum(cached_tokens), sum(cache_write_tokens), sum(completion_tokens), sum(reasoning_tokens), sum(cost),
+      histogram_sum(ttft), histogram_sum(duration)
+    from usage where grain = 'day' and cut = 'service' group by grain, starts_at, app_id, model, provider, currency`;
+}
+
 /**
  * Fills the tables: days of calls, of the last seven of them content, and the sums. What is over gets its indexes as upkeep
  * gives them; the last day is as full as the others, and about to be over.
@@ -155,6 +166,8 @@ export async function fill(
   { rows, contents, days, today }: Amount,
   progress: (text: string) => void,
 ): Promise<void> {
+  await sql`truncate request, request_content, usage`;
+  await sql`delete from app`;
   await sql`set synchronous_commit = off`;
   await sql`set work_mem = '128MB'`;
   for (let number = 0; number < apps; number++) {
@@ -179,8 +192,12 @@ export async function fill(
   }
   // But for the last part of the last day.
   while (await indexTexts(sql, new Date(Date.parse(today) + 86_400_000 - 1))) progress("texts");
+  // All or none: whoever finds sums by the day finds everything.
+  await sql`begin`;
   await insertCoarser(sql, "hour", "day");
   await insertCoarser(sql, "day", "month");
+  await insertApps(sql);
+  await sql`commit`;
   // What autovacuum does within minutes; not the partitioned tables themselves, which it leaves alone.
   progress("vacuum");
   const tables = await sql<{ name: string }[]>`

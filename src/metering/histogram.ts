@@ -47,34 +47,59 @@ export function histogramOf(buckets: readonly number[], sign: 1 | -1): string {
   return `${minus}${text}${String(calls).padStart(digits, "0")}e${digits * bucket}`;
 }
 
+/** A histogram taken apart: its buckets that are not empty, lowest first, and how many calls are in each. */
+export interface Histogram {
+  buckets: readonly number[];
+  counts: readonly number[];
+  /** In all of them. */
+  calls: number;
+}
+
 /**
- * How many calls are in which bucket, lowest first, of the sum of such numbers as PostgreSQL's `numeric_send` writes it: how many
- * digits, the power of the first, sign and scale, two bytes each, then the digits to the base of ten thousand.
+ * The histogram in the sum of such numbers as PostgreSQL's `numeric_send` writes it: how many digits, the power of the first, sign
+ * and scale, two bytes each, then the digits to the base of ten thousand. An answer may have thousands of them: no more than two
+ * lists are made of each.
  */
-export function countsOf(sent: Uint8Array): Map<number, number> {
-  const view = new DataView(sent.buffer, sent.byteOffset, sent.byteLength);
-  const first = view.getInt16(2);
-  const counts = new Map<number, number>();
-  for (let place = view.getInt16(0) - 1; place >= 0; place--) {
-    const digit = view.getUint16(8 + 2 * place);
+export function readHistogram(sent: Uint8Array): Histogram {
+  const int16 = (at: number) => ((sent[at] ?? 0) << 8) | (sent[at + 1] ?? 0);
+  // The power may be negative: sixteen bits with a sign.
+  const first = (int16(2) << 16) >> 16;
+  const buckets: number[] = [];
+  const counts: number[] = [];
+  let calls = 0;
+  let last = -1;
+  for (let place = int16(0) - 1; place >= 0; place--) {
+    const digit = int16(8 + 2 * place);
     if (digit === 0) continue;
     const power = first - place;
     const bucket = Math.floor(power / perBucket);
-    counts.set(bucket, (counts.get(bucket) ?? 0) + digit * 10_000 ** (power % perBucket));
+    const count = power % perBucket === 0 ? digit : digit * 10_000 ** (power % perBucket);
+    calls += count;
+    if (last === bucket) counts[counts.length - 1] = (counts.at(-1) ?? 0) + count;
+    else {
+      buckets.push(bucket);
+      counts.push(count);
+      last = bucket;
+    }
   }
-  return counts;
+  return { buckets, counts, calls };
 }
 
-/** The time that a share `q` of the calls took at most, in milliseconds; `null` of none. `counts` goes by bucket. */
-export function quantile(counts: ReadonlyMap<number, number>, q: number): number | null {
-  let total = 0;
-  for (const count of counts.values()) total += count;
-  if (total === 0) return null;
-  const rank = Math.max(1, Math.ceil(q * total));
-  let seen = 0;
-  for (const bucket of [...counts.keys()].sort((a, b) => a - b)) {
-    seen += counts.get(bucket) ?? 0;
-    if (seen >= rank) return msOf(bucket);
-  }
-  return null;
+/**
+ * The times that shares of the calls took at most, in milliseconds; `null` of none. The shares go from the least to the greatest, so
+ * that they are found in one walk.
+ */
+export function quantiles<T extends readonly number[]>(
+  { buckets, counts, calls }: Histogram,
+  shares: T,
+): { [place in keyof T]: number | null } {
+  let place = 0;
+  let seen = counts[0] ?? 0;
+  const times = shares.map((share) => {
+    const rank = Math.max(1, Math.ceil(share * calls));
+    while (seen < rank && place < counts.length) seen += counts[++place] ?? 0;
+    const bucket = buckets[place];
+    return bucket === undefined ? null : msOf(bucket);
+  });
+  return times as { [place in keyof T]: number | null };
 }

@@ -35,7 +35,7 @@ export const rescale = ({ units, scale }: Decimal, to: number): Decimal => ({
 export function sum(amounts: readonly string[]): string {
   if (amounts.length === 1 && amounts[0] !== undefined) return amounts[0];
   const parsed = amounts.map(parseDecimal);
-  const scale = Math.max(0, ...parsed.map((each) => each.scale));
+  const scale = parsed.reduce((most, each) => Math.max(most, each.scale), 0);
   const units = parsed.reduce((total, each) => total + rescale(each, scale).units, 0n);
   return formatDecimal({ units, scale });
 }

@@ -142,8 +142,8 @@ const parsed = (cost: string, sign: 1 | -1): Decimal => {
 };
 
 /**
- * Folds calls into the sums of their hours, days and months; with `sign` -1 into what takes them out again. Sorted by key, so that
- * processes that write at the same time lock the rows in the same order.
+ * Folds calls into the sums of their hours, days and months, and into those of apps by the day; with `sign` -1 into what takes
+ * them out again. Sorted by key, so that processes that write at the same time lock the rows in the same order.
  */
 export function rollUp(records: readonly CallRecord[], sign: 1 | -1 = 1): UsageRow[] {
   const hours = new Map<string, Sums>();
@@ -176,8 +176,9 @@ export function rollUp(records: readonly CallRecord[], sign: 1 | -1 = 1): UsageR
   for (const sums of hours.values()) finish(sums, sign);
   const byHour = sorted(hours);
   const byDay = coarser(byHour, ["hour", "day"], sign);
+  const ofApps = withoutKeys(byDay, sign);
   const byMonth = coarser(byDay, ["day", "month"], sign);
-  return [byHour, byDay, byMonth].flatMap((all) => all.map(([, { row }]) => row));
+  return [byHour, byDay, ofApps, byMonth].flatMap((all) => all.map(([, { row }]) => row));
 }
 
 function addCall(row: UsageRow, record: CallRecord, sign: 1 | -1): void {
@@ -200,18 +201,39 @@ function finish({ row, cost, ttft, duration }: Sums, sign: 1 | -1): void {
   row.duration = histogramOf(duration, sign);
 }
 
+/** Finished sums by a coarser grain. Each key begins with its time, so that most of the order stays. */
+const coarser = (all: Keyed, [from, to]: ["hour" | "day", "day" | "month"], sign: 1 | -1): Keyed =>
+  folded(all, sign, (key) => {
+    const time = key.slice(0, grains[to].length);
+    return [time + key.slice(grains[from].length), { grain: to, starts_at: time + grains[to].rest }];
+  });
+
+/** The service's finished sums of each app, whichever of its keys was used. */
+const withoutKeys = (all: Keyed, sign: 1 | -1): Keyed =>
+  folded(
+    all.filter(([, { row }]) => row.cut === "service"),
+    sign,
+    (_, { starts_at, app_id, model, provider, currency }) => [
+      `${starts_at}${app_id}${model}${nul}${provider}${nul}${currency}`,
+      { cut: "app", key_id: nilUuid },
+    ],
+  );
+
 /**
- * Finished sums by a coarser grain. Most batches are of one hour, and most rows the same by each grain: what no other hour joins
- * is not made anew. Each key begins with its time, so that the order stays, too.
+ * Finished sums as sums of more: `to` tells the new key of each, and what is different in its row. Most batches are of one hour,
+ * and most rows the same by each grain: what nothing joins is not made anew.
  */
-function coarser(all: Keyed, [from, to]: ["hour" | "day", "day" | "month"], sign: 1 | -1): Keyed {
+function folded(
+  all: Keyed,
+  sign: 1 | -1,
+  to: (key: string, row: UsageRow) => [key: string, changes: Partial<UsageRow>],
+): Keyed {
   const result = new Map<string, Sums>();
   for (const [key, fine] of all) {
-    const time = key.slice(0, grains[to].length);
-    const place = time + key.slice(grains[from].length);
+    const [place, changes] = to(key, fine.row);
     const sums = result.get(place);
     if (!sums) {
-      result.set(place, { ...fine, row: { ...fine.row, grain: to, starts_at: time + grains[to].rest } });
+      result.set(place, { ...fine, row: { ...fine.row, ...changes } });
       continue;
     }
     for (const count of counts) sums.row[count] += fine.row[count];

@@ -18,7 +18,7 @@ import { type Page, pageOf } from "./page.ts";
 export type { RequestDetail, RequestRow } from "../sql/request-list.ts";
 
 /** What to look for, with times instead of ids. */
-export type RequestQuery = Omit<RequestFilter, "visible" | "from" | "to" | "collect"> & {
+export type RequestQuery = Omit<RequestFilter, "visible" | "from" | "to" | "collect" | "rare"> & {
   from?: Date;
   to?: Date;
 };
@@ -26,8 +26,10 @@ export type RequestQuery = Omit<RequestFilter, "visible" | "from" | "to" | "coll
 /** Longest time that is searched for a text, in milliseconds. */
 const textMsMax = 7 * 86_400_000;
 
-/** The first stretch of time that is searched for a text, in milliseconds. */
+/** The first stretch of time that is searched, in milliseconds. */
 const stretchMs = 2 * 3600_000;
+/** The same for a text: the newest have no index of texts, and what is common is in a few minutes. */
+const textStretchMs = stretchMs / 16;
 const dayMs = 86_400_000;
 /** What is older than some two months is searched at once. */
 const lengthMax = 32 * dayMs;
@@ -80,10 +82,12 @@ export function createRequestService({ sql, clock }: { sql: Sql; clock: Clock })
     const until = filter.before ?? filter.to;
     let end = until === undefined ? undefined : timeOf(until) + (until === filter.before ? 1 : 0);
     const byRange = [filter.costMin, filter.durationMsMin, filter.ttftMsMin].some((it) => it !== undefined);
-    for (let length = stretchMs, today = false; ; ) {
+    const indexed = [filter.appId, filter.user, filter.session, filter.status, filter.visible];
+    const byStretch = indexed.every((it) => it === undefined);
+    for (let length = filter.text === undefined ? stretchMs : textStretchMs, today = false; ; ) {
       const since = (end ?? now) - length;
       const last = since <= start || length > lengthMax;
-      // What the first stretch has not enough of is rare: the rest of today is read as it lies, and of the days before only what
+      // What the first stretch has not enough of is rare: the rest of today is read where it may be, and of the days before only what
       // the indexes of cost and times name. The database would rather walk back by the id, having no idea of the ends of ranges.
       const collect = filter.text === undefined && length !== stretchMs && (today || byRange);
       await startReading(tx, deadline - performance.now());
@@ -91,7 +95,13 @@ export function createRequestService({ sql, clock }: { sql: Sql; clock: Clock })
       const bounds = { ...(from && { from }), ...(end !== undefined && { to: idAt(new Date(end)) }) };
       const { from: _, to: __, ...rest } = filter;
       rows.push(
-        ...(await listRequest(tx, { ...rest, ...bounds, collect, limit: filter.limit - rows.length })),
+        ...(await listRequest(tx, {
+          ...rest,
+          ...bounds,
+          collect,
+          rare: collect && today && byStretch,
+          limit: filter.limit - rows.length,
+        })),
       );
       if (last || rows.length >= filter.limit) return rows;
       end = since;

@@ -3,7 +3,8 @@ import type { Clock } from "../clock.ts";
 import type { Sql } from "../database/pool.ts";
 import { ValidateError } from "../errors/app-error.ts";
 import { nilUuid, type Uuid } from "../id.ts";
-import { countsOf, quantile } from "../metering/histogram.ts";
+import { quantiles, readHistogram } from "../metering/histogram.ts";
+import { sum } from "../metering/money.ts";
 import { startReading } from "../sql/reading.ts";
 import { listUsage, placeOf, type UsageFilter, type UsageKey, type UsageSums } from "../sql/usage.ts";
 import { isTimeout, readMsMax, visibleApps } from "./request.ts";
@@ -74,13 +75,41 @@ function periodOf(by: UsageFilter["by"], time: Date, on = 0): Date {
 /** The first start of a month from a time on. */
 const monthFrom = (time: Date): Date => periodOf("month", new Date(time.getTime() - 1), 1);
 
+/** Amounts by currency as sums by currency, in the order of their names. */
+function costsOf(amounts: string | null): Usage["costs"] {
+  if (amounts === null) return [];
+  const costs = new Map<string, string[]>();
+  const parts = amounts.split(" ");
+  for (let place = 1; place < parts.length; place += 2) {
+    const [currency, cost] = [parts[place - 1] ?? "", parts[place] ?? ""];
+    const list = costs.get(currency);
+    if (list) list.push(cost);
+    else costs.set(currency, [cost]);
+  }
+  return [...costs]
+    .map(([currency, list]) => ({ currency, cost: sum(list) }))
+    .sort((a, b) => (a.currency < b.currency ? -1 : 1));
+}
+
 /** A row as an entry: numbers, quantiles, and nobody where no account is known. */
-function toUsage({ ttft, duration, costs, ...row }: UsageSums): Usage {
+function toUsage({ ttft, duration, costs, counts, ...row }: UsageSums): Usage {
   const { period, app_id, key_id, model, provider, user, account_id } = row;
-  const quantiles = (sent: Uint8Array): Quantiles => {
-    const counts = countsOf(sent);
-    return { p50: quantile(counts, 0.5), p95: quantile(counts, 0.95), p99: quantile(counts, 0.99) };
+  const timesOf = (sent: string): Quantiles => {
+    const [p50, p95, p99] = quantiles(readHistogram(Buffer.from(sent, "base64")), [0.5, 0.95, 0.99] as const);
+    return { p50, p95, p99 };
   };
+  const [
+    calls = 0,
+    errors = 0,
+    cacheHits = 0,
+    estimatedCalls = 0,
+    unpricedCalls = 0,
+    promptTokens = 0,
+    cachedTokens = 0,
+    cacheWriteTokens = 0,
+    completionTokens = 0,
+    reasoningTokens = 0,
+  ] = counts.split(" ").map(Number);
   return {
     key: {
       period,
@@ -91,19 +120,19 @@ function toUsage({ ttft, duration, costs, ...row }: UsageSums): Usage {
       ...(user !== undefined && { user }),
       ...(account_id !== undefined && { account_id: account_id === nilUuid ? null : account_id }),
     },
-    calls: Number(row.calls),
-    errors: Number(row.errors),
-    cacheHits: Number(row.cache_hits),
-    estimatedCalls: Number(row.estimated_calls),
-    unpricedCalls: Number(row.unpriced_calls),
-    promptTokens: Number(row.prompt_tokens),
-    cachedTokens: Number(row.cached_tokens),
-    cacheWriteTokens: Number(row.cache_write_tokens),
-    completionTokens: Number(row.completion_tokens),
-    reasoningTokens: Number(row.reasoning_tokens),
-    costs,
-    ttftMs: quantiles(ttft),
-    durationMs: quantiles(duration),
+    calls,
+    errors,
+    cacheHits,
+    estimatedCalls,
+    unpricedCalls,
+    promptTokens,
+    cachedTokens,
+    cacheWriteTokens,
+    completionTokens,
+    reasoningTokens,
+    costs: costsOf(costs),
+    ttftMs: timesOf(ttft),
+    durationMs: timesOf(duration),
   };
 }
 

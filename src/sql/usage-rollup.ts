@@ -6,7 +6,7 @@ export interface UsagePlace {
   grain: "hour" | "day" | "month";
   /** ISO 8601. */
   starts_at: string;
-  cut: "service" | "user";
+  cut: "service" | "app" | "user";
   app_id: Uuid;
   key_id: Uuid;
   model: string;

@@ -36,24 +36,30 @@ export interface UsageKey {
   account_id?: Uuid;
 }
 
-/** Sums of one period and group; numbers that may be large come as text. */
+/** Sums of one period and group, in as few texts as there can be: there may be thousands of rows. */
 export interface UsageSums extends UsageKey {
-  calls: string;
-  errors: string;
-  cache_hits: string;
-  estimated_calls: string;
-  unpriced_calls: string;
-  prompt_tokens: string;
-  cached_tokens: string;
-  cache_write_tokens: string;
-  completion_tokens: string;
-  reasoning_tokens: string;
-  /** Exact decimals. */
-  costs: { currency: string; cost: string }[];
-  /** Histograms, as `numeric_send` writes numbers. */
-  ttft: Uint8Array;
-  duration: Uint8Array;
+  /** The sums of {@link usageCounts}, in that order. */
+  counts: string;
+  /** What each row cost: currency, a space, exact decimal, and a space before the next; `null` without any. */
+  costs: string | null;
+  /** Histograms, as `numeric_send` writes numbers, in base64. */
+  ttft: string;
+  duration: string;
 }
+
+/** What is counted, in the order of `counts`. */
+export const usageCounts = [
+  "calls",
+  "errors",
+  "cache_hits",
+  "estimated_calls",
+  "unpriced_calls",
+  "prompt_tokens",
+  "cached_tokens",
+  "cache_write_tokens",
+  "completion_tokens",
+  "reasoning_tokens",
+] as const;
 
 /** The column of each group, and its name in the answer. */
 const groupColumn: Readonly<
@@ -76,56 +82,56 @@ const joined = (db: Db, parts: readonly ReturnType<Db>[]): ReturnType<Db> =>
   parts.reduce((all, part) => db`${all}${part}`, db``);
 
 /**
- * Lists sums by period and groups, oldest first, with what they cost in each currency. Uses the primary key, which begins with
- * the grain and the time.
+ * Lists sums by period and groups, oldest first, with what they cost. Uses the primary key, which begins with the grain and the
+ * time. By the day the service is read without its keys, where they are not asked for.
  */
 export async function listUsage(db: Db, it: UsageFilter): Promise<UsageSums[]> {
   const when = (given: unknown, condition: () => ReturnType<Db>) =>
     given === undefined ? db`` : condition();
   const byUser = it.groups.includes("user") || it.user !== undefined;
   const byAccount = it.groups.includes("account") || it.accountId !== undefined;
+  const byKey = it.groups.includes("key") || it.keyId !== undefined;
   const each = (part: (group: UsageGroup, place: number) => ReturnType<Db>) =>
     joined(db, it.groups.map(part));
-  const list = (part: (group: UsageGroup, place: number) => ReturnType<Db>) =>
-    each((group, place) => (place === 0 ? part(group, place) : db`, ${part(group, place)}`));
-  const names = each((group) => db`, ${db(groupColumn[group].name)}`);
   // Columns are grouped and sorted by their places: the period is the first.
   const places = joined(
     db,
     [db`, 2`, db`, 3`, db`, 4`].slice(0, it.groups.length) as unknown as ReturnType<Db>[],
   );
-  // "sum" is the faster one, but takes kilobytes for each group: not where there may be thousands of them.
-  const histograms =
-    byUser || it.groups.length > 1
-      ? db`histogram_sum(ttft) as ttft, histogram_sum(duration) as duration`
-      : db`sum(ttft) as ttft, sum(duration) as duration`;
+  const commas = (parts: readonly ReturnType<Db>[]) =>
+    joined(
+      db,
+      parts.map((part, place) => (place === 0 ? part : db`, ${part}`)),
+    );
+  const columns = commas(it.groups.map((group) => groupColumn[group].column(db)));
+  // Few groups are summed by currency first, with "sum", which is the faster one, but takes kilobytes for each group. Where there
+  // may be thousands of them, one step costs less than two.
+  const many = byUser || it.groups.length > 1;
+  const values = commas(
+    [...usageCounts, "cost", "ttft", "duration"].map((name) =>
+      many ? db`u.${db(name)}` : db`sum(u.${db(name)}) as ${db(name)}`,
+    ),
+  );
+  const rows = (grain: "hour" | "day" | "month", { from, to }: { from: Date; to: Date }) => db`(
+    u.grain = ${grain} and u.starts_at >= ${from} and u.starts_at < ${to}
+    and u.cut = ${byUser ? "user" : grain === "day" && !byKey ? "app" : "service"})`;
   return db<UsageSums[]>`
-    select period ${names}, sum(calls)::text as calls, sum(errors)::text as errors, sum(cache_hits)::text as cache_hits,
-      sum(estimated_calls)::text as estimated_calls, sum(unpriced_calls)::text as unpriced_calls,
-      sum(prompt_tokens)::text as prompt_tokens, sum(cached_tokens)::text as cached_tokens,
-      sum(cache_write_tokens)::text as cache_write_tokens, sum(completion_tokens)::text as completion_tokens,
-      sum(reasoning_tokens)::text as reasoning_tokens,
-      coalesce(
-        json_agg(json_build_object('currency', currency, 'cost', trim_scale(cost)::text) order by currency)
-          filter (where currency <> ''),
-        '[]') as costs,
-      numeric_send(histogram_sum(ttft)) as ttft, numeric_send(histogram_sum(duration)) as duration
+    select period ${each((group) => db`, ${db(groupColumn[group].name)}`)},
+      concat_ws(' ', ${commas(usageCounts.map((name) => db`sum(${db(name)})`))}) as counts,
+      string_agg(currency || ' ' || trim_scale(cost), ' ') filter (where currency <> '') as costs,
+      encode(numeric_send(histogram_sum(ttft)), 'base64') as ttft,
+      encode(numeric_send(histogram_sum(duration)), 'base64') as duration
     from (
-      select date_trunc(${it.by}, u.starts_at, 'UTC') as period
-        ${each((group) => db`, ${groupColumn[group].column(db)} as ${db(groupColumn[group].name)}`)}, currency,
-        sum(calls) as calls, sum(errors) as errors, sum(cache_hits) as cache_hits, sum(estimated_calls) as estimated_calls,
-        sum(unpriced_calls) as unpriced_calls, sum(prompt_tokens) as prompt_tokens, sum(cached_tokens) as cached_tokens,
-        sum(cache_write_tokens) as cache_write_tokens, sum(completion_tokens) as completion_tokens,
-        sum(reasoning_tokens) as reasoning_tokens, sum(cost) as cost, ${histograms}
+      select ${it.by === "month" ? db`date_trunc('month', u.starts_at, 'UTC')` : db`u.starts_at`} as period
+        ${each((group) => db`, ${groupColumn[group].column(db)} as ${db(groupColumn[group].name)}`)}, u.currency, ${values}
       from usage u ${byAccount ? db`left join app on app.id = u.app_id` : db``}
       where ${
         it.by === "month"
-          ? db`(
-            u.grain = 'month' and u.starts_at >= ${it.months.from} and u.starts_at < ${it.months.to}
-            or u.grain = 'day' and u.starts_at >= ${it.from} and u.starts_at < ${it.months.from}
-            or u.grain = 'day' and u.starts_at >= ${it.months.to} and u.starts_at < ${it.to})`
-          : db`u.grain = ${it.by} and u.starts_at >= ${it.from} and u.starts_at < ${it.to}`
-      } and u.cut = ${byUser ? "user" : "service"}
+          ? db`(${rows("month", it.months)}
+              or ${rows("day", { from: it.from, to: it.months.from })}
+              or ${rows("day", { from: it.months.to, to: it.to })})`
+          : rows(it.by, it)
+      }
         ${when(it.visible, () => db`and u.app_id = any(${it.visible as Uuid[]})`)}
         ${when(it.appId, () => db`and u.app_id = ${it.appId as Uuid}`)}
         ${when(it.keyId, () => db`and u.key_id = ${it.keyId as Uuid}`)}
@@ -133,8 +139,8 @@ export async function listUsage(db: Db, it: UsageFilter): Promise<UsageSums[]> {
         ${when(it.provider, () => db`and u.provider = ${it.provider as string}`)}
         ${when(it.user, () => db`and u.end_user = ${it.user as string}`)}
         ${when(it.accountId, () => db`and app.account_id = ${it.accountId as Uuid}`)}
-      group by 1 ${places}, currency
-    ) as by_currency
-    ${when(it.after, () => db`where (${list((group) => db`${db(groupColumn[group].name)}`)}) > (${list((_, place) => db`${it.after?.[place] ?? ""}`)})`)}
+        ${when(it.after, () => db`and (${columns}) > (${commas((it.after ?? []).map((value) => db`${value}`))})`)}
+        ${many ? db`` : db`group by 1 ${places}, u.currency`}
+    ) as part
     group by 1 ${places} order by 1 ${places} limit ${it.limit}`;
 }

@@ -60,7 +60,7 @@ const sums = async (sql: Sql) =>
   [
     ...(await sql<{ grain: string; currency: string; calls: number; cost: string }[]>`
       select grain, currency, sum(calls)::int as calls, trim_scale(sum(cost))::text as cost from usage
-      group by 1, 2 having sum(calls) <> 0 order by 1, 2`),
+      where cut = 'service' group by 1, 2 having sum(calls) <> 0 order by 1, 2`),
   ].map(({ grain, currency, calls, cost }) => `${grain} ${calls} ${cost}${currency}`);
 
 test("lists the prices of models, those of the settings too, and what ships with the program", async () => {

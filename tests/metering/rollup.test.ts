@@ -57,6 +57,8 @@ test("sums up calls by hour, day and month, for the service and for each user", 
     ["day", at.day, "service", "", "gpt", "CNY", 3, "1.35", `000000000002${b118}`, both],
     ["day", at.day, "user", "li", "", "CNY", 1, "0.1", `1${b118}`, `1${b174}`],
     ["day", at.midnight, "service", "", ...last],
+    ["day", at.day, "app", "", "gpt", "CNY", 3, "1.35", `000000000002${b118}`, both],
+    ["day", at.midnight, "app", "", ...last],
     ["month", at.month, "service", "", ...last],
     ["month", at.month, "service", "", "gpt", "CNY", 3, "1.35", `000000000002${b118}`, both],
     ["month", at.month, "user", "li", "", "CNY", 1, "0.1", `1${b118}`, `1${b174}`],
@@ -77,12 +79,48 @@ test("counts a call once, whatever its attempts cost in other currencies", () =>
   const rows = rollUp([callAt(eight, { cost: "0.1", attempts: [attempt, { ...attempt, currency: "CNY" }] })]);
   expect(
     rows
-      .filter(({ grain }) => grain === "day")
+      .filter(({ grain, cut }) => grain === "day" && cut === "service")
       .map(({ currency, calls, cost, duration }) => [currency, calls, cost, duration]),
   ).toEqual([
     ["CNY", 1, "0.1", `1e${57 * 12}`],
     ["USD", 0, "0.02", "0"],
   ]);
+});
+
+test("sums up an app by the day without its keys, and nothing of it with another app, model, provider or currency", () => {
+  const [one, two] = ["019a1c2e-7b1a-7c3d-9e4f-5a6b7c8d9e01", "019a1c2e-7b1a-7c3d-9e4f-5a6b7c8d9e02"];
+  const rows = rollUp([
+    callAt(eight, { key_id: one, cost: "0.1", ttft_ms: 100, duration_ms: 900 }),
+    callAt(nine, {
+      key_id: two,
+      cost: "0.2",
+      ttft_ms: 100,
+      duration_ms: 900,
+      status: "error",
+      end_user: "li",
+    }),
+    callAt(nine, { key_id: two, cost: null, currency: null }),
+    callAt(nine, { key_id: one, app_id: two, cost: "0.3" }),
+    callAt(nine, { key_id: one, model_used: "other", cost: "0.4" }),
+    callAt(nine, { key_id: one, provider: "other", cost: "0.5" }),
+    callAt(tomorrow, { key_id: one, cost: "0.6" }),
+  ]);
+  const ofApps = rows.filter(({ cut }) => cut === "app");
+  expect(ofApps.map(({ calls, cost }) => [calls, cost]).sort()).toEqual([
+    [1, "0"],
+    [1, "0.3"],
+    [1, "0.4"],
+    [1, "0.5"],
+    [1, "0.6"],
+    [2, "0.3"],
+  ]);
+  for (const { grain, key_id, end_user } of ofApps)
+    expect([grain, key_id, end_user]).toEqual(["day", nilUuid, ""]);
+  expect(ofApps.find(({ calls }) => calls === 2)).toMatchObject({
+    errors: 1,
+    ttft: `000000000002e${118 * 12}`,
+    duration: `000000000002e${174 * 12}`,
+  });
 });
 
 test("takes out exactly what it has put in, in the same order", () => {

@@ -82,7 +82,7 @@ test("gives what is over its indexes, the newest texts too, and what is not over
   await using database = await createDatabase();
   const { sql } = database;
   await serviceAt(sql, noon).upkeep();
-  const own = ["app_id_id_idx", "pkey", "session", "status", "user"];
+  const own = ["app_id_id_idx", "brief", "pkey", "session", "status", "user"];
   const more = ["api", "asked", "cost", "duration", "key", "model", "provider", "ttft"];
   expect(await indexesOf(sql, "request_20310514")).toEqual([...own, ...more].sort());
   expect(await indexesOf(sql, "request_20310515")).toEqual(own);

@@ -69,7 +69,7 @@ test("prices past calls anew, in records and sums alike, and tells both totals",
   expect(await run(false)).toMatchObject({ changed: 0, before: expected.after });
   const sums = await sql<{ cut: string; currency: string; calls: number; cost: string }[]>`
     select cut, currency, sum(calls)::int as calls, trim_scale(sum(cost))::text as cost from usage
-    where grain = 'day' group by 1, 2 order by 1, 2`;
+    where grain = 'day' and cut <> 'app' group by 1, 2 order by 1, 2`;
   expect([...sums]).toEqual([
     { cut: "service", currency: "CNY", calls: 1, cost: "0.0001475" },
     { cut: "service", currency: "USD", calls: 1, cost: "0.00025" },

@@ -61,6 +61,52 @@ test("finds a text in every hour of seven days, page by page, and not a moment b
   expect(await found({ from: hoursAgo(6), to: hoursAgo(2) }, 2)).toEqual(ids.slice(4, 7));
 });
 
+test("finds a text in whatever case and script, as the database's own comparison does", async () => {
+  await using database = await createDatabase();
+  const { sql } = database;
+  const texts = [
+    "The WARRANTY of 273 \u212a",
+    "the warranty of 273 k",
+    "THE W\u0130NDOW",
+    "the window, 50% of it",
+    "保修 Ärger, ÄRGER: 100 %",
+    'a_b\\c "said"\nthen',
+    "aXb/c",
+    "ΣΊΣΥΦΟΣ σίσυφος",
+  ];
+  const calls = texts.map((_, n) => callAt(hoursAgo(n + 0.5)));
+  await insertRequestMany(sql, JSON.stringify(calls));
+  const rows = calls.map(({ id, app_id }, n) => ({ id, app_id, question: { text: texts[n] }, answer: null }));
+  await insertRequestContentMany(sql, JSON.stringify(rows));
+  const service = createRequestService({ sql, clock });
+  const wanted = [
+    ...[
+      "warranty",
+      "WarrantY of",
+      "273 k",
+      "273 \u212a",
+      "K",
+      "w\u0130n",
+      "win",
+      "WIN",
+      "50% O",
+      "0% of",
+      "修",
+      "保修 ä",
+      "ÄRG",
+      "ärger",
+    ],
+    ...["a_b", "A_B\\C", '"SAID"', "\nThen", "ΣΥΦ", "συφ", "nowhere", "保险"],
+  ];
+  for (const text of wanted) {
+    const inJson = JSON.stringify(text).slice(1, -1);
+    const found = await service.list(owner, { text, limit: 20 });
+    const expected = await sql<{ id: string }[]>`
+      select id from request_content where question ilike '%' || like_literal(${inJson}) || '%' order by id desc`;
+    expect([text, ...found.items.map(({ id }) => id)]).toEqual([text, ...expected.map(({ id }) => id)]);
+  }
+});
+
 test("finds what is common and what is rare in order, however far back, page by page", async () => {
   await using database = await createDatabase();
   const { sql } = database;

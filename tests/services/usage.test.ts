@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import type { Principal } from "../../src/auth/principal.ts";
 import { systemClock } from "../../src/clock.ts";
 import { nilUuid } from "../../src/id.ts";
+import { sum } from "../../src/metering/money.ts";
 import type { CallRecord } from "../../src/metering/record.ts";
 import { rollUp } from "../../src/metering/rollup.ts";
 import { createUsageService, type Usage } from "../../src/services/usage.ts";
@@ -25,6 +26,7 @@ const share = (place: number) => Math.abs(noise(place));
 const calls: CallRecord[] = Array.from({ length: 2000 }, (_, n) =>
   callAt(new Date(Date.UTC(2026, 8, 20) + n * 1_700_000), {
     model_used: n % 3 === 0 ? "claude" : "gpt",
+    key_id: `019a1c2e-7b1a-7c3d-9e4f-5a6b7c8d9e0${n % 2}`,
     end_user: n % 4 === 0 ? null : `user-${n % 3}`,
     currency: n % 5 === 0 ? "USD" : n % 7 === 0 ? null : "CNY",
     cost: n % 5 !== 0 && n % 7 === 0 ? null : `0.000${n}`,
@@ -128,6 +130,51 @@ test("tells calls and quantiles within 2 % of what the calls say, by hour, day a
   });
   expectSums(all as Usage, of("2026-10"));
   expect(all?.costs.map(({ currency }) => currency)).toEqual(["CNY", "USD"]);
+});
+
+test("tells the same of everything, whether it is asked by key or not", async () => {
+  await using it = await start();
+  for (const by of ["day", "month"] as const) {
+    const stretch = { by, from: new Date("2026-09-25"), to: new Date("2026-10-29") };
+    const all = await it.usage.list(owner, { ...stretch, groups: ["model"] });
+    const byKey = await it.usage.list(owner, { ...stretch, groups: ["key", "model"] });
+    expect(byKey.length).toBe(2 * all.length);
+    for (const row of all) {
+      const parts = byKey.filter(
+        ({ key }) => key.model === row.key.model && key.period.getTime() === row.key.period.getTime(),
+      );
+      for (const name of ["calls", "errors", "promptTokens", "completionTokens", "unpricedCalls"] as const)
+        expect(row[name]).toBe(parts.reduce((sum, part) => sum + part[name], 0));
+      for (const { currency, cost } of row.costs)
+        expect(cost).toBe(
+          sum(
+            parts.flatMap((part) => part.costs.filter((it) => it.currency === currency).map((it) => it.cost)),
+          ),
+        );
+      expectSums(
+        row,
+        calls.filter(
+          ({ created_at, model_used }) =>
+            created_at >= "2026-09-25" &&
+            created_at < "2026-10-29" &&
+            model_used === row.key.model &&
+            created_at.startsWith(row.key.period.toISOString().slice(0, by === "day" ? 10 : 7)),
+        ),
+      );
+    }
+    const keys = await Promise.all(
+      ["0", "1"].map((end) =>
+        it.usage.list(owner, {
+          ...stretch,
+          groups: ["model"],
+          keyId: `019a1c2e-7b1a-7c3d-9e4f-5a6b7c8d9e0${end}`,
+        }),
+      ),
+    );
+    expect(keys.flat().reduce((sum, { calls }) => sum + calls, 0)).toBe(
+      all.reduce((sum, { calls }) => sum + calls, 0),
+    );
+  }
 });
 
 test("leaves nothing behind when everything is taken out again", async () => {

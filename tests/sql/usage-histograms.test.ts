@@ -2,8 +2,15 @@ import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { createMigrations } from "../../src/database/migrations.ts";
 import { silentLog } from "../../src/log.ts";
-import { countsOf, histogramOf } from "../../src/metering/histogram.ts";
+import { histogramOf, readHistogram } from "../../src/metering/histogram.ts";
 import { createDatabase } from "../harness/database.ts";
+
+/** How many calls are in which bucket. */
+const countsOf = (sent: Uint8Array) => {
+  const { buckets, counts, calls } = readHistogram(sent);
+  expect(counts.reduce((all, each) => all + each, 0)).toBe(calls);
+  return new Map(buckets.map((bucket, place) => [bucket, counts[place] ?? 0]));
+};
 
 test("a histogram comes out of the database as it went in, and sums are those of each bucket", async () => {
   await using database = await createDatabase();
@@ -30,7 +37,7 @@ test("a histogram comes out of the database as it went in, and sums are those of
   expect(countsOf(none?.sum ?? new Uint8Array()).size).toBe(0);
 });
 
-test("carries histograms by the bucket over into numbers, and back, and sums by the day into months", async () => {
+test("carries histograms by the bucket over into numbers, and back, and sums by the day into months and apps", async () => {
   await using database = await createDatabase({ empty: true });
   const { sql } = database;
   const migrations = createMigrations({ url: database.url, log: silentLog });
@@ -61,9 +68,9 @@ test("carries histograms by the bucket over into numbers, and back, and sums by 
   const rows = await sql<
     { place: string; calls: number; cost: string; ttft: Uint8Array; duration: Uint8Array }[]
   >`
-    select grain || to_char(starts_at, ' MM-DD ') || currency as place, calls::int as calls, trim_scale(cost)::text as cost,
+    select concat_ws(' ', grain, to_char(starts_at, 'MM-DD'), nullif(cut, 'service')) || ' ' || currency as place, calls::int as calls, trim_scale(cost)::text as cost,
       numeric_send(ttft) as ttft, numeric_send(duration) as duration
-    from usage where grain <> 'hour' order by grain, starts_at, currency`;
+    from usage where grain <> 'hour' order by cut desc, grain, starts_at, currency`;
   const shown: unknown[][] = rows.map(({ place: at, calls, cost, ttft, duration }) => [
     at,
     calls,
@@ -94,6 +101,10 @@ test("carries histograms by the bucket over into numbers, and back, and sums by 
     ["month 10-01 CNY", 3, "0.5", [], []],
     ["month 11-01 ", 10, "0", ...twice],
     ["month 11-01 CNY", 6, "1", [], []],
+    ...["10-31", "11-01", "11-02"].flatMap((day) => [
+      [`day ${day} app `, 5, "0", ...times],
+      [`day ${day} app CNY`, 3, "0.5", [], []],
+    ]),
   ]);
   await migrations.down(steps);
   expect(await old()).toEqual(before);
