@@ -191,6 +191,8 @@ export function createGateway({
         began,
         complete: false,
         state: reader.state,
+        // The provider took the question and nothing was heard: it may have answered, and billed, as much as it was let.
+        worst: statusCode === null ? permit.worst : undefined,
         ...(left ? {} : { error }),
       });
       throw error;

@@ -3,6 +3,7 @@ import type { CallRecord } from "../../src/metering/record.ts";
 import { listLedgerFault } from "../../src/sql/ledger.ts";
 import { heard } from "../harness/gateway.ts";
 import { until } from "../harness/people.ts";
+import { plays } from "../harness/provider.ts";
 import { question, startLimited } from "./setup.ts";
 
 const chat = "/v1/chat/completions";
@@ -90,6 +91,21 @@ test("no answer is made so short that a model which is to think first would not 
     expect(answer.status).toBe(status);
     expect(answer.headers.get("x-llmops-max-tokens")).toBe(status === 200 ? "2000" : null);
   }
+});
+
+test("a call of which nothing was heard before its caller left is booked at what was kept back", async () => {
+  await using it = await startLimited({ budgets: () => [{ amount: "1" }] });
+  it.provider.script(plays.hang);
+  const caller = new AbortController();
+  const answer = it.post(chat, question, { signal: caller.signal }).catch(() => undefined);
+  const call = await it.provider.call(0);
+  caller.abort();
+  await call.aborted;
+  await answer;
+  const [record] = await it.records();
+  expect(record).toMatchObject({ status: "cancelled", completion_tokens: 10, usage_source: "estimate" });
+  const [period] = await it.app.database.sql`select spent::float8 as spent from budget_period`;
+  expect(period?.spent).toBeCloseTo(worst, 12);
 });
 
 test("an answer that was not to cost so much is billed in full, and counted apart", async () => {
