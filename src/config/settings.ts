@@ -134,7 +134,10 @@ export const settings = {
   }),
   DATABASE_URL: setting({
     alias: "SQLALCHEMY_DATABASE_URI",
-    schema: Type.String({ pattern: "^postgres(ql)?(\\+\\w+)?://\\S+$" }),
+    // A bare # or / of a password would put the rest of it where messages do not mask it.
+    schema: Type.String({
+      pattern: "^postgres(ql)?(\\+\\w+)?://(?=\\S)[^\\s#/?]*(/[^\\s#?@]*)?(\\?[^\\s#]*)?$",
+    }),
     check: (text) => isUrl(plainPostgresUrl(text)),
     allowed:
       "a URL that begins with postgres:// or postgresql://, with %-escapes for special characters in the password",

@@ -85,13 +85,17 @@ const securitySchemes = {
 };
 
 const description = `\
-Every call but \`/healthz\` and \`/readyz\` answers HTTP 200 with \`{ code, message, data }\`; the outcome is in \`code\`. \
+Calls answer HTTP 200 with \`{ code, message, data }\`; the outcome is in \`code\`. \
+\`/v1\`, \`/healthz\`, \`/readyz\`, downloads and redirects have real HTTP statuses instead. \
 Messages are Chinese, or English with \`Accept-Language: en\`. \
-In production every route but \`/ping\`, \`/healthz\` and \`/readyz\` needs a login; with \`--dev\` none does.
+In production every route but \`/ping\`, \`/healthz\`, \`/readyz\` and the login itself needs a login; with \`--dev\` none does. \
+\`/v1\` always needs an app key.
 
-除 \`/healthz\` 与 \`/readyz\` 外,所有接口都返回 HTTP 200 与 \`{ code, message, data }\`,结果见 \`code\`。\
+接口返回 HTTP 200 与 \`{ code, message, data }\`,结果见 \`code\`;\
+\`/v1\`、\`/healthz\`、\`/readyz\`、下载与跳转则使用真实的 HTTP 状态码。\
 消息默认为中文,请求头 \`Accept-Language: en\` 时为英文。\
-生产环境中除 \`/ping\`、\`/healthz\`、\`/readyz\` 外都需要登录;使用 \`--dev\` 启动时不需要。`;
+生产环境中除 \`/ping\`、\`/healthz\`、\`/readyz\` 与登录本身外都需要登录;使用 \`--dev\` 启动时不需要。\
+\`/v1\` 始终需要应用密钥。`;
 
 const keywordOrder = ["type", "format", "enum", "description", "default", "additionalProperties", "required"];
 const rank = (keyword: string) =>

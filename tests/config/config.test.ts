@@ -92,6 +92,8 @@ const table: Record<
       "sqlite:///canary.db",
       "postgres://u:can ary@h/db",
       "postgres://u:canary#@h/db",
+      "postgres://u:p@canary#w@h/db",
+      "postgres://u:12/canary@h/db",
       "postgres://u:canary%zz@h/db",
       "postgres://canary:99999/db",
       "postgres://u:canary@[h/db",
