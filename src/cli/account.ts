@@ -71,8 +71,14 @@ export const accountCommand: Command = {
   usage: ["create", "reset-password", "list"],
   summary: "make, list or mend accounts; a password is read from the terminal or from standard input",
   flags: {
-    email: { type: "string", value: "E", help: "with create and reset-password: whose" },
-    role: { type: "string", value: "R", only: "create", help: "owner (default), admin, editor or viewer" },
+    email: {
+      type: "string",
+      value: "E",
+      only: ["create", "reset-password"],
+      required: true,
+      help: "with create and reset-password: whose",
+    },
+    role: { type: "string", value: "R", only: ["create"], help: "owner (default), admin, editor or viewer" },
     ...dataDirFlag,
   },
   async run(invocation) {
@@ -81,6 +87,7 @@ export const accountCommand: Command = {
     if (more.length > 0) throw badUsage("there are too many words");
     if (flags.role !== undefined && action !== "create") throw badUsage("--role goes with create");
     if (action === "list") {
+      if (flags.email !== undefined) throw badUsage("--email goes with create and reset-password");
       await withAccounts(invocation, async (accounts) => {
         let before: string | undefined;
         do {

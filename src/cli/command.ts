@@ -16,8 +16,10 @@ export interface Flag {
   value?: string;
   help: string;
   setting?: SettingName;
-  /** The one subcommand that takes it; without this all do. */
-  only?: string;
+  /** The subcommands that take it; without this all do. */
+  only?: readonly string[];
+  /** Not to be left out. */
+  required?: boolean;
 }
 
 /** What a command gets to work with. */

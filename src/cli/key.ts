@@ -49,9 +49,15 @@ export const keyCommand: Command = {
   usage: ["create", "revoke", "list"],
   summary: "make, revoke or list app keys; a key is shown once",
   flags: {
-    app: { type: "string", value: "ID", help: "the app's id" },
-    key: { type: "string", value: "ID", only: "revoke", help: "the key's id, as list shows it" },
-    name: { type: "string", value: "N", only: "create", help: "what the key is for" },
+    app: { type: "string", value: "ID", required: true, help: "the app's id" },
+    key: {
+      type: "string",
+      value: "ID",
+      only: ["revoke"],
+      required: true,
+      help: "the key's id, as list shows it",
+    },
+    name: { type: "string", value: "N", only: ["create"], help: "what the key is for" },
     ...dataDirFlag,
   },
   async run(invocation) {

@@ -42,7 +42,7 @@ export const leaseCommand: Command = {
     spent: {
       type: "string",
       value: "S",
-      only: "settle ID",
+      only: ["settle ID"],
       help: "how much of it counts as spent: all (without it), none, or an amount of each of its leases",
     },
     ...dataDirFlag,

@@ -21,7 +21,7 @@ export const migrateCommand: Command = {
   usage: ["up", "down", "status", "history", "new NAME"],
   summary: "apply, revert, list or write database migrations",
   flags: {
-    steps: { type: "string", value: "N", only: "down", help: "with down: how many to revert (default 1)" },
+    steps: { type: "string", value: "N", only: ["down"], help: "with down: how many to revert (default 1)" },
     ...dataDirFlag,
   },
   async run(invocation) {

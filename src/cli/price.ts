@@ -96,10 +96,16 @@ export const priceCommand: Command = {
   usage: ["list", "reprice"],
   summary: "list prices, or price past calls anew by the versions that were valid then",
   flags: {
-    model: { type: "string", value: "NAME", only: "list", help: "this model only" },
-    from: { type: "string", value: "D", only: "reprice", help: "calls from this day on, such as 2026-11-24" },
-    to: { type: "string", value: "D", only: "reprice", help: "calls before this day; now without it" },
-    "dry-run": { type: "boolean", only: "reprice", help: "change nothing, only tell what would" },
+    model: { type: "string", value: "NAME", only: ["list"], help: "this model only" },
+    from: {
+      type: "string",
+      value: "D",
+      only: ["reprice"],
+      required: true,
+      help: "calls from this day on, such as 2026-11-24",
+    },
+    to: { type: "string", value: "D", only: ["reprice"], help: "calls before this day; now without it" },
+    "dry-run": { type: "boolean", only: ["reprice"], help: "change nothing, only tell what would" },
     ...dataDirFlag,
   },
   async run(invocation) {

@@ -108,8 +108,11 @@ const settingFlags = (command: Command, values: Invocation["flags"]): Partial<Re
 const usageOf = ({ name, usage = [""], flags = {} }: Command): string[] => {
   return usage.map((operands) => {
     const marks = Object.entries(flags)
-      .filter(([, { only = operands }]) => only === operands)
-      .map(([flag, { value }]) => `[--${flag}${value ? ` ${value}` : ""}]`);
+      .filter(([, { only }]) => only === undefined || only.includes(operands))
+      .map(([flag, { value, required }]) => {
+        const text = `--${flag}${value ? ` ${value}` : ""}`;
+        return required ? text : `[${text}]`;
+      });
     return [program, name, operands, ...marks].filter(Boolean).join(" ");
   });
 };

@@ -61,15 +61,15 @@ describe("help", () => {
       expect(migrate.stdout).toContain(action);
     }
     expect(account.stdout).toStartWith(
-      "usage: llmops account create [--email E] [--role R] [--data-dir D]\n" +
-        "       llmops account reset-password [--email E] [--data-dir D]\n" +
+      "usage: llmops account create --email E [--role R] [--data-dir D]\n" +
+        "       llmops account reset-password --email E [--data-dir D]\n" +
         "       llmops account list ",
     );
     expect(account.stdout).not.toContain("--password");
     expect(key.stdout).toStartWith(
-      "usage: llmops key create [--app ID] [--name N] [--data-dir D]\n" +
-        "       llmops key revoke [--app ID] [--key ID] [--data-dir D]\n" +
-        "       llmops key list [--app ID] [--data-dir D]\n",
+      "usage: llmops key create --app ID [--name N] [--data-dir D]\n" +
+        "       llmops key revoke --app ID --key ID [--data-dir D]\n" +
+        "       llmops key list --app ID [--data-dir D]\n",
     );
   });
 });
