@@ -1,6 +1,6 @@
 import type { Sql } from "../database/pool.ts";
 import { newId, type Uuid } from "../id.ts";
-import { deleteLeaseHolder } from "../sql/lease.ts";
+import { deleteLeaseHolder, lockLeases } from "../sql/lease.ts";
 import { insertLedgerMany, listWriteOff } from "../sql/ledger.ts";
 
 /**
@@ -9,6 +9,7 @@ import { insertLedgerMany, listWriteOff } from "../sql/ledger.ts";
  */
 export async function releaseLease(sql: Sql, holderId: Uuid): Promise<void> {
   await sql.begin(async (tx) => {
+    await lockLeases(tx, holderId);
     const now = new Date().toISOString();
     const wrong = (await listWriteOff(tx, holderId)).map((row) => ({
       ...row,

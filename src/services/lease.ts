@@ -3,7 +3,13 @@ import type { Sql } from "../database/pool.ts";
 import { ConflictError, NotFoundError, ValidateError } from "../errors/app-error.ts";
 import { newId, type Uuid } from "../id.ts";
 import { fromUnits, toUnits } from "../metering/money.ts";
-import { findBudgetLease, type HeldLease, listHeldLease, updateBudgetLeaseWrittenOff } from "../sql/lease.ts";
+import {
+  findBudgetLease,
+  type HeldLease,
+  listHeldLease,
+  lockLeases,
+  updateBudgetLeaseWrittenOff,
+} from "../sql/lease.ts";
 import { insertLedgerMany } from "../sql/ledger.ts";
 import type { AuditService } from "./audit.ts";
 
@@ -25,6 +31,7 @@ export function createLeaseService({ sql, audit }: { sql: Sql; audit: AuditServi
      */
     settle: (actor: Actor, holderId: Uuid, spent: Spent): Promise<HeldLease[]> =>
       sql.begin(async (tx) => {
+        await lockLeases(tx, holderId);
         const held = await listHeldLease(tx, { holderId });
         if (held.length === 0) throw new NotFoundError("lease.not_found");
         if (held.some(({ unknown }) => !unknown)) throw new ConflictError("lease.alive");

@@ -111,6 +111,11 @@ export async function updateBudgetLeaseMany(
   return rows.sort((a, b) => a.place - b.place);
 }
 
+/** Lets only one at a time decide what becomes of the leases of a process that is gone, until the commit. */
+export async function lockLeases(db: Db, holderId: Uuid): Promise<void> {
+  await db`select pg_advisory_xact_lock(hashtextextended(${`llmops leases ${holderId}`}, 0))`;
+}
+
 /** Ends all leases of a process, and forgets it: everything it has spent is written down. */
 export async function deleteLeaseHolder(db: Db, id: Uuid): Promise<void> {
   await db`delete from rate_lease where holder_id = ${id}`;
