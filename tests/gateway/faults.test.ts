@@ -221,3 +221,22 @@ test("a caller who leaves before the answer, and one who waits for another try, 
     expect((await it.post("/v1/messages", body)).status).toBe(200);
   }
 });
+
+test("what breaks off without a line's end, or ends without one, is still an event of its own", async () => {
+  await using it = await startGateway();
+  const chunk = (finish_reason: string | null) =>
+    `data: ${JSON.stringify({ id: "c", choices: [{ index: 0, delta: { content: "hi" }, finish_reason }] })}`;
+  const body = { model: "gpt", messages: [{ role: "user", content: "hi" }], stream: true };
+  const events = async (text: string) => {
+    it.provider.script(({ response }) => {
+      response.writeHead(200, { "content-type": "text/event-stream" }).end(text);
+    });
+    return (await (await it.post("/v1/chat/completions", body)).text()).trim().split(/\n{2,}/);
+  };
+  const [first, second] = [chunk(null), chunk("stop")];
+  for (const end of ["", "\n"]) {
+    expect(await events(`${first}\n\n${second}${end}`)).toEqual([first, second, "data: [DONE]"]);
+    const broken = await events(`${first}\n\n${first}${end}`);
+    expect(broken).toEqual([first, first, expect.stringContaining('"code":"upstream_cut"')]);
+  }
+});
