@@ -69,7 +69,7 @@ export function createBreaker({ now }: { now: () => number }): Breaker {
       probing = false;
     },
     failed(error) {
-      const wasOpen = isOpen();
+      const wasProbe = probing;
       probing = false;
       if (!(error instanceof UpstreamError)) return;
       const { reason, data } = error;
@@ -85,7 +85,8 @@ export function createBreaker({ now }: { now: () => number }): Breaker {
       failures++;
       if (!isOpen()) return;
       why = "unavailable";
-      if (wasOpen) openMs = Math.min(openMs * 2, openMsMax);
+      // What was under way when it opened fails as well, and says nothing new.
+      if (wasProbe) openMs = Math.min(openMs * 2, openMsMax);
       openUntil = now() + openMs;
     },
   };

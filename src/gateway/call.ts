@@ -219,13 +219,14 @@ export function createGateway({
           }
           last = error;
           admitted.failed(hasLeft(signal) ? undefined : error);
-          signal.throwIfAborted();
-          const delayMs = retryDelayMs(error, tries);
+          const delayMs = signal.aborted ? undefined : retryDelayMs(error, tries);
           if (delayMs === undefined) break;
-          await sleep(delayMs, signal);
+          await sleep(delayMs, signal).catch(() => {});
+          if (signal.aborted) break;
         }
       }
       admitted.release();
+      signal.throwIfAborted();
       if (isCallers(last) && !allowance.isTargets(last)) throw last;
     }
     const error = last ?? choice.refusal();

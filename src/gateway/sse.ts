@@ -2,7 +2,7 @@ import { UpstreamError } from "../errors/app-error.ts";
 
 /** One server-sent event, or a comment (WHATWG HTML, section 9.2). */
 export interface Frame {
-  /** Exactly the bytes that came, the blank line that ends it included. */
+  /** Exactly the bytes that came, the blank line that ends it included; where that never came, it is added. */
   raw: Uint8Array;
   name: string | undefined;
   /** Its `data` lines, joined; `undefined` for a comment, which is a sign of life and no event. */
@@ -23,6 +23,8 @@ const eventBytesMax = 16 * 1024 * 1024;
 const lf = 0x0a;
 const cr = 0x0d;
 const decoder = new TextDecoder();
+/** Ends an event, and the line before it. */
+const blankLine = new Uint8Array([lf, lf]);
 
 /** Reads one event's lines. */
 function frameOf(raw: Uint8Array): Frame {
@@ -105,7 +107,7 @@ export function createEventScanner({ bytesMax = eventBytesMax } = {}): EventScan
     },
     end() {
       if (heldBytes === 0) return undefined;
-      const frame = frameOf(take(new Uint8Array()));
+      const frame = frameOf(take(some ? blankLine : new Uint8Array()));
       some = false;
       return frame;
     },

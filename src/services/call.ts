@@ -85,7 +85,15 @@ const messagesParameters: Readonly<Record<string, string>> = {
   temperature: "temperature",
   top_p: "top_p",
   max_tokens: "max_tokens",
+  max_completion_tokens: "max_tokens",
   stop: "stop_sequences",
+};
+
+/** Further names of a parameter, in either dialect: a lock holds under each of them. */
+const furtherNames: Readonly<Record<string, readonly string[]>> = {
+  max_tokens: ["max_completion_tokens"],
+  max_completion_tokens: ["max_tokens"],
+  stop: ["stop_sequences"],
 };
 
 /** Whose limits a call is under. */
@@ -195,7 +203,9 @@ export function createCallService({
       const route = await (asApp ? appRoute(config) : resolve(model));
       let sent = text;
       if (asApp && operation !== "embeddings") {
-        for (const name of config.locked ?? []) if (name in parsed) throw invalid(name, "validate.locked");
+        for (const locked of config.locked ?? [])
+          for (const name of [locked, ...(furtherNames[locked] ?? [])])
+            if (Object.hasOwn(parsed, name)) throw invalid(name, "validate.locked");
         sent = withConfig(text, parsed, operation, config);
       }
       const metadata = isObject(parsed.metadata) ? parsed.metadata : {};

@@ -292,3 +292,21 @@ test("the app's own prompt, parameters and locks apply to its own name, and to n
   const foreign = await it.post("/v1/chat/completions", { model: "echo", messages: [question] });
   expect([foreign.status, await foreign.json()]).toMatchObject([404, { error: { code: "model_not_found" } }]);
 });
+
+test("a lock holds under every name that a parameter has", async () => {
+  const config = { parameters: { max_tokens: 50, stop: "END" }, locked: ["max_tokens", "stop"] };
+  await using it = await startGateway({ config });
+  const asked = async (path: string, more: object) => {
+    const answer = await it.post(path, { model: "app", messages: [question], ...more });
+    return [answer.status, ((await answer.json()) as { error: { param?: string } }).error];
+  };
+  expect(await asked("/v1/chat/completions", { max_completion_tokens: 9000 })).toMatchObject([
+    400,
+    { param: "max_completion_tokens" },
+  ]);
+  expect(await asked("/v1/messages", { stop_sequences: ["x"] })).toMatchObject([
+    400,
+    { type: "invalid_request_error" },
+  ]);
+  expect(it.provider.calls).toEqual([]);
+});

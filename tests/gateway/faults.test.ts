@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import Anthropic from "@anthropic-ai/sdk";
 import OpenAI from "openai";
-import { type GatewayApp, startGateway } from "../harness/gateway.ts";
+import { type GatewayApp, heard, startGateway } from "../harness/gateway.ts";
+import { dataOf } from "../harness/people.ts";
 import { type Play, plays } from "../harness/provider.ts";
 
 /** What an unmodified client throws, by its class and status. */
@@ -199,4 +200,43 @@ test("falls back at once from an account that is used up, which is no fault of t
     ["anthropic", "no_credit", "0"],
     ["default", null, expect.any(String)],
   ]);
+});
+
+test("a caller who leaves before the answer, and one who waits for another try, give their place to the next", async () => {
+  await using it = await startGateway();
+  const { items } = dataOf(
+    await it.app.owner.call<{ items: { id: string; name: string }[] }>("GET", "/provider"),
+  );
+  const anthropic = items.find(({ name }) => name === "anthropic");
+  dataOf(await it.app.owner.call("POST", `/provider/${anthropic?.id}`, { body: { concurrency_max: 1 } }));
+  await heard(it.app, it.appId);
+  it.provider.script(plays.hang, plays.ok, plays.failing, plays.ok);
+  const body = { model: "claude", max_tokens: 9, messages: [{ role: "user", content: "hi" }] };
+  for (const index of [0, 2]) {
+    const leaving = new AbortController();
+    const answer = it.post("/v1/messages", body, { signal: leaving.signal });
+    await it.provider.call(index);
+    leaving.abort();
+    await answer;
+    expect((await it.post("/v1/messages", body)).status).toBe(200);
+  }
+});
+
+test("what breaks off without a line's end, or ends without one, is still an event of its own", async () => {
+  await using it = await startGateway();
+  const chunk = (finish_reason: string | null) =>
+    `data: ${JSON.stringify({ id: "c", choices: [{ index: 0, delta: { content: "hi" }, finish_reason }] })}`;
+  const body = { model: "gpt", messages: [{ role: "user", content: "hi" }], stream: true };
+  const events = async (text: string) => {
+    it.provider.script(({ response }) => {
+      response.writeHead(200, { "content-type": "text/event-stream" }).end(text);
+    });
+    return (await (await it.post("/v1/chat/completions", body)).text()).trim().split(/\n{2,}/);
+  };
+  const [first, second] = [chunk(null), chunk("stop")];
+  for (const end of ["", "\n"]) {
+    expect(await events(`${first}\n\n${second}${end}`)).toEqual([first, second, "data: [DONE]"]);
+    const broken = await events(`${first}\n\n${first}${end}`);
+    expect(broken).toEqual([first, first, expect.stringContaining('"code":"upstream_cut"')]);
+  }
 });

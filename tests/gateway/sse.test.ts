@@ -52,7 +52,8 @@ describe("events", () => {
   });
 
   test("without an end are given at the end, and without a limit never", () => {
-    expect(read("data: last", [])).toEqual({ said: [{ name: undefined, data: "last" }], raw: "data: last" });
+    const ended = { said: [{ name: undefined, data: "last" }], raw: "data: last\n\n" };
+    expect(read("data: last", [])).toEqual(ended);
     const scanner = createEventScanner({ bytesMax: 100 });
     expect(() => scanner.push(encode(`data: ${"x".repeat(200)}`))).toThrow(UpstreamError);
   });

@@ -69,6 +69,18 @@ describe("a breaker", () => {
     }
   });
 
+  test("stays open no longer for failures of calls that were under way when it opened", () => {
+    const { time, breaker } = start();
+    for (let i = 0; i < 10; i++) breaker.enter();
+    for (let i = 0; i < 10; i++) breaker.failed(failed);
+    expect(breaker.waitMs()).toBe(10_000);
+    time.now = 10_000;
+    breaker.enter();
+    // A probe may be tried again, and is one probe nevertheless.
+    for (let i = 0; i < 3; i++) breaker.failed(failed);
+    expect(breaker.waitMs()).toBe(20_000);
+  });
+
   test("counts no failure of a caller's, and none where the caller left", () => {
     const { breaker } = start();
     for (const reason of ["bad_request", "rate_limited", "busy"] as const)

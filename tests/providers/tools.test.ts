@@ -144,3 +144,22 @@ describe("the id of a tool's call", () => {
     expect(answer).toMatchObject({ choices: [{ message: { tool_calls: [{ id: "toolu_01A" }] } }] });
   });
 });
+
+test("a call that was forced, which OpenAI ends with `stop`, ends with `tool_use` in Anthropic's dialect", () => {
+  const tool_calls = [
+    { index: 0, id: "call_1", type: "function", function: { name: "now", arguments: "{}" } },
+  ];
+  const finish_reason = "stop";
+  const message = { role: "assistant", content: null, tool_calls };
+  expect(chatAnswerToMessages({ id: "c", choices: [{ message, finish_reason }] }).stop_reason).toBe(
+    "tool_use",
+  );
+  const translator = chatStreamToMessages();
+  translator.event({ id: "c", choices: [{ index: 0, delta: { tool_calls }, finish_reason }] });
+  expect(translator.end().map(parsed)).toContainEqual(
+    expect.objectContaining({
+      type: "message_delta",
+      delta: { stop_reason: "tool_use", stop_sequence: null },
+    }),
+  );
+});

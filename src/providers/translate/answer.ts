@@ -25,9 +25,14 @@ const stopReasons: Readonly<Record<string, string>> = {
 /** OpenAI's `finish_reason` for Anthropic's `stop_reason`. */
 export const finishReasonOf = (stopReason: unknown): string => finishReasons[String(stopReason)] ?? "stop";
 
-/** Anthropic's `stop_reason` for OpenAI's `finish_reason`. */
-export const stopReasonOf = (finishReason: unknown): string =>
-  stopReasons[String(finishReason)] ?? "end_turn";
+/**
+ * Anthropic's `stop_reason` for OpenAI's `finish_reason`; `called` is whether the answer calls tools. One that was forced to
+ * ends with `stop` at OpenAI's.
+ */
+export const stopReasonOf = (finishReason: unknown, called: boolean): string => {
+  const reason = stopReasons[String(finishReason)] ?? "end_turn";
+  return called && reason === "end_turn" ? "tool_use" : reason;
+};
 
 /** Usage as OpenAI writes it. */
 export const toChatUsage = (usage: TokenUsage): Json => ({
@@ -104,6 +109,7 @@ export function chatAnswerToMessages(answer: Json): Json {
   const text = textOr(message.content) ?? textOr(message.refusal);
   // Nobody has signed this thinking; clients of the dialect expect the field.
   const thinking = textOr(message.reasoning_content);
+  const calls = listOr(message.tool_calls).filter(isObject);
   return {
     id: answer.id,
     type: "message",
@@ -112,16 +118,14 @@ export function chatAnswerToMessages(answer: Json): Json {
     content: [
       ...(thinking ? [{ type: "thinking", thinking, signature: "" }] : []),
       ...(text ? [{ type: "text", text }] : []),
-      ...listOr(message.tool_calls)
-        .filter(isObject)
-        .map(({ id, function: called }) => ({
-          type: "tool_use",
-          id: toMessagesToolId(id),
-          name: objectOr(called).name,
-          input: toolInput(objectOr(called).arguments),
-        })),
+      ...calls.map(({ id, function: called }) => ({
+        type: "tool_use",
+        id: toMessagesToolId(id),
+        name: objectOr(called).name,
+        input: toolInput(objectOr(called).arguments),
+      })),
     ],
-    stop_reason: stopReasonOf(choice.finish_reason),
+    stop_reason: stopReasonOf(choice.finish_reason, calls.length > 0),
     stop_sequence: null,
     usage: toMessagesUsage(usageOf(answer, choice)),
   };

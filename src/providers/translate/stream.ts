@@ -115,6 +115,7 @@ export function chatStreamToMessages(): StreamTranslator {
   /** The block that is open, and how many there have been. */
   let open: { kind: string; index: number; empty: boolean } | undefined;
   let blocks = 0;
+  let called = false;
 
   const write = (event: string, rest: object = {}): ServerEvent => ({
     event,
@@ -151,6 +152,7 @@ export function chatStreamToMessages(): StreamTranslator {
   };
   const toolEvents = (call: Json): ServerEvent[] => {
     const { name, arguments: text } = objectOr(call.function);
+    called = true;
     const kind = `tool ${countOr(call.index)}`;
     const block = { type: "tool_use", id: toMessagesToolId(call.id), name, input: {} };
     const json = textOr(text);
@@ -186,7 +188,7 @@ export function chatStreamToMessages(): StreamTranslator {
     end: () => [
       ...close(),
       write("message_delta", {
-        delta: { stop_reason: stopReasonOf(finishReason), stop_sequence: null },
+        delta: { stop_reason: stopReasonOf(finishReason, called), stop_sequence: null },
         usage: toMessagesUsage(usage),
       }),
       write("message_stop"),
