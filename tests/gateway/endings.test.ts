@@ -234,3 +234,25 @@ test("an answer of another model under the same name does not come from the cach
     { model: "model-3" },
   ]);
 });
+
+test("several calls of tools in a whole answer to who asked for a stream stay apart, in either dialect", async () => {
+  await using it = await startGateway();
+  const tool_calls = ["a", "b"].map((name) => ({
+    id: `call_${name}`,
+    type: "function",
+    function: { name, arguments: "{}" },
+  }));
+  const choices = [{ index: 0, message: { role: "assistant", tool_calls }, finish_reason: "tool_calls" }];
+  it.provider.script(({ response }) => {
+    response
+      .writeHead(200, { "content-type": "application/json" })
+      .end(JSON.stringify({ id: "c", model: "model-1", choices }));
+  });
+  const chat = await (await ask(it, { api: "chat", model: "gpt" }, true)).text();
+  const [chunk] = chat.split("\n\n");
+  expect(JSON.parse(chunk?.slice("data: ".length) ?? "").choices[0].delta.tool_calls).toEqual(
+    tool_calls.map((call, index) => ({ index, ...call })),
+  );
+  const messages = await (await ask(it, { api: "messages", model: "gpt" }, true)).text();
+  expect(messages.match(/"type":"tool_use"/g)).toHaveLength(2);
+});
