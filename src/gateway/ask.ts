@@ -154,6 +154,13 @@ function counted(text: string, reader: AnswerReader): Begun {
 
 const encoder = new TextEncoder();
 
+/** A message as the delta that it could have come in; there, each call of a tool says which one it is. */
+function deltaOf(message: unknown): unknown {
+  if (!isObject(message) || !Array.isArray(message.tool_calls)) return message;
+  const tool_calls = message.tool_calls.map((call, index) => (isObject(call) ? { index, ...call } : call));
+  return { ...message, tool_calls };
+}
+
 /** A whole answer to who asked for a stream, as the stream of one piece that it could have been. */
 function asStream(
   { shape, parsed }: WholeAnswer,
@@ -162,7 +169,7 @@ function asStream(
   if (shape !== "chat") throw malformed("a whole answer to a call that streams");
   const choices = listOr(parsed.choices)
     .filter(isObject)
-    .map(({ message, ...choice }) => ({ ...choice, delta: message }));
+    .map(({ message, ...choice }) => ({ ...choice, delta: deltaOf(message) }));
   const chunk = JSON.stringify({ ...parsed, object: "chat.completion.chunk", choices });
   const scanner = createEventScanner();
   const frames = scanner.push(encoder.encode(`data: ${chunk}\n\ndata: [DONE]\n\n`));

@@ -50,10 +50,12 @@ export function createRedisCache({
 
   return {
     async get(key) {
-      const text = await attempt(() => client.get(prefix + key));
-      if (!text) return undefined;
-      const { body, ...rest } = JSON.parse(text) as Omit<CachedAnswer, "body"> & { body: string };
-      return { ...rest, body: Buffer.from(body, "base64") };
+      return attempt(async () => {
+        const text = await client.get(prefix + key);
+        if (!text) return undefined;
+        const { body, ...rest } = JSON.parse(text) as Omit<CachedAnswer, "body"> & { body: string };
+        return { ...rest, body: Buffer.from(body, "base64") };
+      });
     },
     set(key, answer, ttlMs) {
       if (answer.body.byteLength > entryBytesMax) return;

@@ -362,7 +362,9 @@ const keyOf = ({ facts, body, route }: GatewayCall): string =>
   canonicalKey({
     appId: facts.appId,
     operation: body.operation,
-    targets: route.targets.map(({ target }) => `${target.name}@${target.provider.baseUrl}`),
+    targets: route.targets.map(
+      ({ target: { name, upstreamName, provider } }) => `${name} ${upstreamName}@${provider.baseUrl}`,
+    ),
     request: body.parsed,
   });
 

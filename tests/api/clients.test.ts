@@ -310,3 +310,9 @@ test("a lock holds under every name that a parameter has", async () => {
   ]);
   expect(it.provider.calls).toEqual([]);
 });
+
+test("an app's `max_completion_tokens` limits answers in Anthropic's dialect as well", async () => {
+  await using it = await startGateway({ config: { parameters: { max_completion_tokens: 50 } } });
+  await it.post("/v1/messages", { model: "app", messages: [question] });
+  expect(it.provider.calls[0]?.body).toMatchObject({ max_tokens: 50 });
+});

@@ -1,4 +1,5 @@
 import { expect } from "bun:test";
+import { RedisClient } from "bun";
 import { createRedisCache } from "../../src/gateway/cache-redis.ts";
 import { createLog } from "../../src/log.ts";
 import { until } from "../harness/people.ts";
@@ -43,6 +44,10 @@ testWithRedis(
     const found = await other.get("k");
     expect(found && { ...found, body: new Uint8Array(found.body) }).toEqual(answer);
     expect(await other.get("another")).toBeUndefined();
+    const foreign = new RedisClient(url);
+    await foreign.set("llmops:cache:broken", '{"body":');
+    foreign.close();
+    expect(await other.get("broken")).toBeUndefined();
 
     await first[Symbol.asyncDispose]();
     await until(async () => (await other.get("k")) === undefined);

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { formatDecimal, parseDecimal } from "../../src/metering/money.ts";
 import { toRequest } from "../harness/app.ts";
-import { type GatewayApp, price, startGateway } from "../harness/gateway.ts";
+import { type GatewayApp, heard, price, startGateway } from "../harness/gateway.ts";
+import { dataOf } from "../harness/people.ts";
 import { type Call, type Play, pieces, plays } from "../harness/provider.ts";
 
 /** Whom a caller speaks to, in which dialect, and who answers. */
@@ -216,3 +217,42 @@ for (const way of ways.filter(({ api }) => api !== "completion")) {
     });
   }
 }
+
+test("an answer of another model under the same name does not come from the cache", async () => {
+  await using it = await startGateway({ config: { cache: { ttl_seconds: 60 } } });
+  const way: Way = { api: "chat", model: "gpt" };
+  await (await ask(it, way, false)).text();
+  const { items } = dataOf(
+    await it.app.owner.call<{ items: { id: string; name: string }[] }>("GET", "/model"),
+  );
+  const gpt = items.find(({ name }) => name === "gpt");
+  dataOf(await it.app.owner.call("POST", `/model/${gpt?.id}`, { body: { upstream_name: "model-3" } }));
+  await heard(it.app, it.appId);
+  const second = await ask(it, way, false);
+  expect([second.headers.get("x-llmops-cache"), await second.json()]).toMatchObject([
+    "miss",
+    { model: "model-3" },
+  ]);
+});
+
+test("several calls of tools in a whole answer to who asked for a stream stay apart, in either dialect", async () => {
+  await using it = await startGateway();
+  const tool_calls = ["a", "b"].map((name) => ({
+    id: `call_${name}`,
+    type: "function",
+    function: { name, arguments: "{}" },
+  }));
+  const choices = [{ index: 0, message: { role: "assistant", tool_calls }, finish_reason: "tool_calls" }];
+  it.provider.script(({ response }) => {
+    response
+      .writeHead(200, { "content-type": "application/json" })
+      .end(JSON.stringify({ id: "c", model: "model-1", choices }));
+  });
+  const chat = await (await ask(it, { api: "chat", model: "gpt" }, true)).text();
+  const [chunk] = chat.split("\n\n");
+  expect(JSON.parse(chunk?.slice("data: ".length) ?? "").choices[0].delta.tool_calls).toEqual(
+    tool_calls.map((call, index) => ({ index, ...call })),
+  );
+  const messages = await (await ask(it, { api: "messages", model: "gpt" }, true)).text();
+  expect(messages.match(/"type":"tool_use"/g)).toHaveLength(2);
+});
