@@ -91,6 +91,11 @@ export function createEventScanner({ bytesMax = eventBytesMax } = {}): EventScan
         }
         at++;
         if (empty && some) {
+          // With both halves of its line end, if they are here: whoever waits for the second would be one event behind.
+          if (afterCr && piece[at] === lf) {
+            afterCr = false;
+            at++;
+          }
           frames.push(frameOf(take(piece.subarray(start, at))));
           start = at;
           some = false;

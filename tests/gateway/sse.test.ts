@@ -51,6 +51,12 @@ describe("events", () => {
     expect(frames.map(({ raw }) => raw.buffer === piece.buffer)).toEqual([true, true]);
   });
 
+  test("have all of their last line end, where it is there: a client may wait for it", () => {
+    const events = ["data: 1\r\n\r\n", "event: a\r\ndata: 2\r\n\r\n"];
+    const frames = createEventScanner().push(encode(events.join("")));
+    expect(frames.map(({ raw }) => decode(raw))).toEqual(events);
+  });
+
   test("without an end are given at the end, and without a limit never", () => {
     const ended = { said: [{ name: undefined, data: "last" }], raw: "data: last\n\n" };
     expect(read("data: last", [])).toEqual(ended);
