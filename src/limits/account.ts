@@ -21,8 +21,6 @@ export interface Account {
   rates: Record<string, string> | undefined;
   /** Kept back for attempts that may be billed. */
   reserved: bigint;
-  /** The same, as it was last written out. */
-  bound: { units: bigint; text: string } | undefined;
   /** Something went on of which nothing was kept back, since nobody could tell what is left. */
   unchecked: boolean;
 }
@@ -47,19 +45,14 @@ export interface Reservation {
 }
 
 /** The charge that the call's record carries. */
-export function chargeOf(account: Account): Charge {
-  const { budget, endUser, period, rates, reserved, unchecked } = account;
-  // What was reserved is the same for most calls from their beginning to their end, and takes long to write out.
-  if (account.bound?.units !== reserved) account.bound = { units: reserved, text: fromUnits(reserved) };
-  return {
-    budget_id: budget.id,
-    end_user: endUser,
-    starts_at: period.startsAt,
-    currency: budget.currency,
-    bound: budget.hard && !unchecked ? account.bound.text : null,
-    ...(rates && { rates }),
-  };
-}
+export const chargeOf = ({ budget, endUser, period, rates, reserved, unchecked }: Account): Charge => ({
+  budget_id: budget.id,
+  end_user: endUser,
+  starts_at: period.startsAt,
+  currency: budget.currency,
+  bound: budget.hard && !unchecked ? fromUnits(reserved) : null,
+  ...(rates && { rates }),
+});
 
 /** Books what a call cost, and gives back the rest of what was kept back for it. */
 export function settleAccount(account: Account, record: CallRecord): void {

@@ -148,8 +148,7 @@ export class CallAllowance implements LimitedAllowance {
       const period = meter.period();
       if (!period || meter.gone) continue;
       meter.calls++;
-      const fresh = { rates: undefined, reserved: 0n, bound: undefined, unchecked: false };
-      accounts.push({ budget, meter, endUser, period, ...fresh });
+      accounts.push({ budget, meter, endUser, period, rates: undefined, reserved: 0n, unchecked: false });
     }
   }
 

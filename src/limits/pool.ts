@@ -29,14 +29,11 @@ export interface PoolState extends Told {
 
 const room = ({ bound, used, held }: Told): bigint => bound - used - held;
 
-/** What of a limit this process could take now, where nobody else has `room` of it and this process `free`; never below 0. */
-const leftOf = (room: bigint, free: bigint): bigint => {
-  const left = room + free;
+/** What of a limit this process could take now, with `free` of what is held; never below 0. */
+export const leftOf = (told: Told, free: bigint): bigint => {
+  const left = room(told) + free;
   return left > 0n ? left : 0n;
 };
-
-/** What of a limit this process could take now; never below 0. */
-export const leftIn = (state: PoolState): bigint => leftOf(room(state), state.free);
 
 /** Why nothing was taken: there is no room; or nobody can tell, since the database is away. */
 export type Shortage = { short: PoolState } | { away: true };
@@ -128,8 +125,6 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
   /** Not taken either, and waits to be given back. */
   let recalled = 0n;
   let told: Told | undefined;
-  /** What of the limit is neither used nor on lease, by what was told. */
-  let roomTold = 0n;
   /** Asked for ahead: grows with use. */
   let target = 0n;
   let refillBelow = 0n;
@@ -146,7 +141,7 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
   let waiting: Waiter[] = [];
   let served: readonly Waiter[] = [];
 
-  const isShort = () => told !== undefined && roomTold < told.bound / 8n;
+  const isShort = () => told !== undefined && room(told) < told.bound / 8n;
   const state = (): PoolState => ({ ...(told ?? nothing), free: free + recalled });
   const grow = (amount: bigint) => {
     const least = amount * aheadFactor;
@@ -164,7 +159,7 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
   /** Asks ahead of need, so that nobody waits; not where so little is left that all must share it. */
   const refill = (amount: bigint) => {
     if (refilling || waiting.length > 0) return;
-    if (!told || roomTold / 8n < amount * aheadFactor) return;
+    if (!told || room(told) / 8n < amount * aheadFactor) return;
     refilling = true;
     grow(amount);
     void talk()
@@ -195,7 +190,7 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
   return {
     tryTake,
     state,
-    left: () => (told ? leftOf(roomTold, free + recalled) : 0n),
+    left: () => (told ? leftOf(told, free + recalled) : 0n),
     async take(amount, least = amount) {
       if (valid() && tryTake(amount)) return amount;
       used = true;
@@ -264,7 +259,6 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
       asked = undefined;
       doubt = undefined;
       told = answer;
-      roomTold = room(answer);
       free += answer.granted;
       // At once: the next round may begin before they hear of it.
       for (const waiter of served) {

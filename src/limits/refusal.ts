@@ -3,7 +3,7 @@ import { fromUnits } from "../metering/money.ts";
 import type { Refusal } from "../metering/record.ts";
 import type { BudgetRow } from "../sql/budget.ts";
 import type { Level } from "./levels.ts";
-import { leftIn, type PoolState } from "./pool.ts";
+import { leftOf, type PoolState } from "./pool.ts";
 import type { RateLimits } from "./rules.ts";
 
 /** How soon a call that met a limit of calls at once may try again, in milliseconds. */
@@ -36,7 +36,7 @@ export function refuseRate(
     used: String(state.used),
     held: String(state.held),
     asked: String(asked),
-    allowed: String(leftIn(state)),
+    allowed: String(leftOf(state, state.free)),
     resets_at: timed && !never ? new Date(databaseNow + afterMs).toISOString() : null,
   };
   const { bound, used, held } = refusal;
@@ -64,7 +64,7 @@ export function refuseBudget(
     used: fromUnits(state.used),
     held: fromUnits(state.held - state.free),
     asked: fromUnits(asked),
-    allowed: fromUnits(leftIn(state)),
+    allowed: fromUnits(leftOf(state, state.free)),
     resets_at: resetsAt,
   };
   const { bound, used, held } = refusal;

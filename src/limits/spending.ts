@@ -18,22 +18,9 @@ export function createSpending(windowMs: number): Spending {
   const cellMs = Math.max(1, Math.floor(windowMs / cellsPerWindow));
   let cells = new Map<number, bigint>();
   let total = 0n;
-  /** The cell of the last amounts, most of which follow one another in the same, and what of it is not in `cells`. */
-  let lastCell = Number.NaN;
-  let last = 0n;
   const add = (cell: number, amount: bigint) => {
+    cells.set(cell, (cells.get(cell) ?? 0n) + amount);
     total += amount;
-    if (cell === lastCell) {
-      last += amount;
-      return;
-    }
-    gather();
-    lastCell = cell;
-    last = amount;
-  };
-  const gather = () => {
-    if (last !== 0n) cells.set(lastCell, (cells.get(lastCell) ?? 0n) + last);
-    last = 0n;
   };
   return {
     get total() {
@@ -41,7 +28,6 @@ export function createSpending(windowMs: number): Spending {
     },
     spend: (amount, at) => add(Math.floor(at / cellMs), amount),
     drain() {
-      gather();
       const told = { cells: [...cells.keys()], amounts: [...cells.values()].map(String), total };
       cells = new Map();
       total = 0n;
