@@ -4,13 +4,15 @@ export type Uuid = string;
 /** A new UUID, version 7 (RFC 9562): it sorts by the time it was made, so it can serve as a keyset. */
 export const newId = (): Uuid => Bun.randomUUIDv7();
 
+/** When a UUID of version 7 was made, in milliseconds since 1970: its first 48 bits (RFC 9562, section 5.7). */
+export const timeOf = (id: Uuid): number => Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+
 /** Creates a maker of UUIDs, version 7, each above the one before, even where the clock is set back. */
 export function createRisingIds(): () => Uuid {
   let last = nilUuid;
   return () => {
     const id = newId();
-    const lastMs = Number.parseInt(last.slice(0, 8) + last.slice(9, 13), 16);
-    last = id > last ? id : Bun.randomUUIDv7("hex", lastMs + 1);
+    last = id > last ? id : Bun.randomUUIDv7("hex", timeOf(last) + 1);
     return last;
   };
 }

@@ -1,5 +1,5 @@
 import { AppError, UpstreamError } from "../errors/app-error.ts";
-import type { Uuid } from "../id.ts";
+import { timeOf, type Uuid } from "../id.ts";
 import type {
   Api,
   AttemptRecord,
@@ -75,9 +75,6 @@ export interface Entry {
   close(end: CallEnd, content?: CallContent): Promise<void>;
 }
 
-/** When a UUIDv7 was made: its first 48 bits are milliseconds since 1970 (RFC 9562, section 5.7). */
-export const timeOf = (id: Uuid): Date => new Date(Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16));
-
 /** Short name of what went wrong, for the records; stable. */
 export const errorCodeOf = (error: unknown): string | null => {
   if (error === undefined) return null;
@@ -105,7 +102,7 @@ export function openEntry({
   now: () => number;
 }): Entry {
   const startedAt = now();
-  const createdAt = timeOf(facts.id);
+  const createdAt = new Date(timeOf(facts.id));
   const createdText = createdAt.toISOString();
   const attempts: AttemptRecord[] = [];
   let ttftMs: number | null = null;

@@ -2,7 +2,7 @@ import type { Principal } from "../auth/principal.ts";
 import type { Clock } from "../clock.ts";
 import type { Sql } from "../database/pool.ts";
 import { NotFoundError, ValidateError } from "../errors/app-error.ts";
-import type { Uuid } from "../id.ts";
+import { timeOf, type Uuid } from "../id.ts";
 import { listVisibleAppIds } from "../sql/app.ts";
 import type { Db } from "../sql/db.ts";
 import { startReading } from "../sql/reading.ts";
@@ -35,9 +35,6 @@ const dayMs = 86_400_000;
 const lengthMax = 32 * dayMs;
 /** Longest time for a page, in milliseconds. */
 export const readMsMax = 5000;
-
-/** The time in a UUIDv7, in milliseconds. */
-const timeOf = (id: Uuid): number => Number.parseInt(id.replaceAll("-", "").slice(0, 12), 16);
 
 /** The first UUIDv7 of a moment. */
 export const idAt = (moment: Date): Uuid => {
