@@ -1,5 +1,5 @@
 import { nilUuid } from "../id.ts";
-import type { UsageRow } from "../sql/usage-rollup.ts";
+import { type UsageRow, usageCounts } from "../sql/usage-rollup.ts";
 import { bucketOf, histogramOf } from "./histogram.ts";
 import { type Decimal, formatDecimal, parseDecimal, rescale } from "./money.ts";
 import type { CallRecord } from "./record.ts";
@@ -19,20 +19,6 @@ const grains = {
   day: { length: 10, rest: "T00:00:00.000Z" },
   month: { length: 7, rest: "-01T00:00:00.000Z" },
 } as const;
-
-/** What a row counts. */
-const counts = [
-  "calls",
-  "errors",
-  "cache_hits",
-  "estimated_calls",
-  "unpriced_calls",
-  "prompt_tokens",
-  "cached_tokens",
-  "cache_write_tokens",
-  "completion_tokens",
-  "reasoning_tokens",
-] as const satisfies readonly (keyof UsageRow)[];
 
 type Spot = Pick<UsageRow, "cut" | "app_id" | "key_id" | "model" | "provider" | "end_user" | "currency">;
 
@@ -236,7 +222,7 @@ function folded(
       result.set(place, { ...fine, row: { ...fine.row, ...changes } });
       continue;
     }
-    for (const count of counts) sums.row[count] += fine.row[count];
+    for (const count of usageCounts) sums.row[count] += fine.row[count];
     sums.cost = plus(sums.cost, fine.cost);
     sums.ttft = [...sums.ttft, ...fine.ttft];
     sums.duration = [...sums.duration, ...fine.duration];

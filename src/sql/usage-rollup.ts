@@ -14,19 +14,23 @@ export interface UsagePlace {
   end_user: string;
 }
 
+/** What is counted, in the order of the table's columns. */
+export const usageCounts = [
+  "calls",
+  "errors",
+  "cache_hits",
+  "estimated_calls",
+  "unpriced_calls",
+  "prompt_tokens",
+  "cached_tokens",
+  "cache_write_tokens",
+  "completion_tokens",
+  "reasoning_tokens",
+] as const;
+
 /** What is added to one row of sums. */
-export interface UsageRow extends UsagePlace {
+export interface UsageRow extends UsagePlace, Record<(typeof usageCounts)[number], number> {
   currency: string;
-  calls: number;
-  errors: number;
-  cache_hits: number;
-  estimated_calls: number;
-  unpriced_calls: number;
-  prompt_tokens: number;
-  cached_tokens: number;
-  cache_write_tokens: number;
-  completion_tokens: number;
-  reasoning_tokens: number;
   /** Exact decimal. */
   cost: string;
   /** Histograms as numbers. */

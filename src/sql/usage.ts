@@ -1,5 +1,6 @@
 import { nilUuid, type Uuid } from "../id.ts";
 import type { Db } from "./db.ts";
+import { usageCounts } from "./usage-rollup.ts";
 
 /** By what sums can be told apart. */
 export type UsageGroup = "app" | "key" | "model" | "provider" | "user" | "account";
@@ -46,20 +47,6 @@ export interface UsageSums extends UsageKey {
   ttft: string;
   duration: string;
 }
-
-/** What is counted, in the order of `counts`. */
-export const usageCounts = [
-  "calls",
-  "errors",
-  "cache_hits",
-  "estimated_calls",
-  "unpriced_calls",
-  "prompt_tokens",
-  "cached_tokens",
-  "cache_write_tokens",
-  "completion_tokens",
-  "reasoning_tokens",
-] as const;
 
 /** The column of each group, and its name in the answer. */
 const groupColumn: Readonly<
