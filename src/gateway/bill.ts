@@ -3,7 +3,7 @@ import { estimateTokensOfBytes } from "../metering/estimate.ts";
 import type { AttemptBill, Metered } from "../metering/record.ts";
 import type { AnswerState, TokenUsage } from "../providers/usage.ts";
 import type { WorstCase } from "./allowance.ts";
-import type { Target } from "./target.ts";
+import type { Price, Target } from "./target.ts";
 
 /** How far an attempt came, as far as its bill is concerned. */
 export interface Ending {
@@ -18,9 +18,6 @@ export interface Ending {
   /** What counts where nothing is known of the answer, rather than an estimate. */
   worst?: WorstCase | undefined;
 }
-
-/** The kinds of tokens by which a worst case costs most. */
-type Dearest = (worst: WorstCase) => TokenUsage;
 
 const nothing: TokenUsage = {
   promptTokens: 0,
@@ -38,13 +35,14 @@ const nothing: TokenUsage = {
  */
 function consumptionOf(
   { began, complete, state, questionBytes, worst }: Ending,
-  dearest: Dearest,
+  prices: readonly Price[],
+  at: Date,
 ): {
   usage: TokenUsage;
   source: Metered["usage_source"];
 } {
   if (!began) return { usage: nothing, source: "none" };
-  if (worst) return { usage: dearest(worst), source: "estimate" };
+  if (worst) return { usage: dearestUsage(worst, prices, at), source: "estimate" };
   const written = estimateTokensOfBytes(state?.outputBytes ?? 0);
   const reported = state?.usage;
   if (!reported || (reported.promptTokens === 0 && reported.completionTokens === 0)) {
@@ -57,7 +55,7 @@ function consumptionOf(
 
 /** The bill of one attempt at `target` that began at `at`: tokens by kind, who counted them, and what they cost. */
 export function billOf(target: Target, ending: Ending, at: Date): AttemptBill {
-  const { usage, source } = consumptionOf(ending, (worst) => dearestUsage(worst, target.prices, at));
+  const { usage, source } = consumptionOf(ending, target.prices, at);
   const priced = costOf(usage, target.prices, at);
   return {
     prompt_tokens: usage.promptTokens,
