@@ -82,12 +82,10 @@ export const accountCommand: Command = {
     ...dataDirFlag,
   },
   async run(invocation) {
-    const { operands, flags, stdout } = invocation;
+    const { operands, stdout } = invocation;
     const [action, ...more] = operands;
     if (more.length > 0) throw badUsage("there are too many words");
-    if (flags.role !== undefined && action !== "create") throw badUsage("--role goes with create");
     if (action === "list") {
-      if (flags.email !== undefined) throw badUsage("--email goes with create and reset-password");
       await withAccounts(invocation, async (accounts) => {
         let before: string | undefined;
         do {

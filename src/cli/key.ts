@@ -61,11 +61,9 @@ export const keyCommand: Command = {
     ...dataDirFlag,
   },
   async run(invocation) {
-    const { operands, flags, stdout } = invocation;
+    const { operands, stdout } = invocation;
     const [action, ...more] = operands;
     if (more.length > 0) throw badUsage("there are too many words");
-    if (flags.key !== undefined && action !== "revoke") throw badUsage("--key goes with revoke");
-    if (flags.name !== undefined && action !== "create") throw badUsage("--name goes with create");
     if (action === "create") {
       const [appId, fields] = [idOf(invocation, "app"), nameOf(invocation)];
       const { text } = await withKeys(invocation, (keys) => keys.create(operator(), appId, fields));

@@ -32,7 +32,6 @@ export const migrateCommand: Command = {
     }
     if (more.length > 0 || (action !== "new" && name !== undefined))
       throw badUsage("there are too many words");
-    if (invocation.flags.steps !== undefined && action !== "down") throw badUsage("--steps goes with down");
     if (action === "new") {
       if (!name) throw badUsage("new needs a NAME, such as create-app");
       stdout(`${await newMigration(name, process.cwd())}\n`);

@@ -83,13 +83,6 @@ async function priceAnew(invocation: Invocation): Promise<void> {
   stdout(`before  ${totals(result.before)}\nafter   ${totals(result.after)}\n`);
 }
 
-const flagOwners = [
-  ["model", "list"],
-  ["from", "reprice"],
-  ["to", "reprice"],
-  ["dry-run", "reprice"],
-] as const;
-
 /** `llmops price list | reprice` */
 export const priceCommand: Command = {
   name: "price",
@@ -111,10 +104,6 @@ export const priceCommand: Command = {
   async run(invocation) {
     const [action, ...more] = invocation.operands;
     if (more.length > 0) throw badUsage("there are too many words");
-    for (const [flag, owner] of flagOwners) {
-      if (invocation.flags[flag] !== undefined && action !== owner)
-        throw badUsage(`--${flag} goes with ${owner}`);
-    }
     if (action === "list") await list(invocation);
     else if (action === "reprice") await priceAnew(invocation);
     else throw badUsage("price takes one of list, reprice");

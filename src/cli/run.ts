@@ -63,6 +63,7 @@ async function dispatch([name, ...rest]: readonly string[], terminal: Terminal):
     terminal.stdout(commandHelp(command));
     return 0;
   }
+  checkPlaces(command, values, positionals[0]);
   let config: Config | undefined;
   const readConfig = () => {
     config ??= loadConfig({
@@ -95,6 +96,21 @@ function parse(command: Command, args: string[]) {
     });
   } catch (error) {
     throw usageError((error instanceof Error ? error.message : String(error)).split(". ")[0] ?? "", command);
+  }
+}
+
+/** A subcommand without its operands. */
+const actionOf = (usage: string): string => usage.split(" ")[0] ?? "";
+
+/** @throws {StartupError} a flag of another subcommand. */
+function checkPlaces(command: Command, values: Invocation["flags"], action: string | undefined): void {
+  for (const [flag, { only }] of Object.entries(command.flags ?? {})) {
+    const actions = only?.map(actionOf);
+    if (values[flag] === undefined || !actions || actions.includes(action ?? "")) continue;
+    throw new StartupError(
+      `--${flag} goes with ${actions.join(" and ")}; see '${program} ${command.name} --help'`,
+      { exitCode: 2 },
+    );
   }
 }
 

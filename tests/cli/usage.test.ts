@@ -123,6 +123,23 @@ describe("a command line that cannot be understood", () => {
     expect(readdirSync(program.folder)).toEqual([]);
   });
 
+  test("exits 2 and says whose a flag is where it is another subcommand's", async () => {
+    using program = createProgram();
+    for (const [args, says] of [
+      [["account", "list", "--email", "a@example.com"], "--email goes with create and reset-password"],
+      [["account", "reset-password", "--role", "admin"], "--role goes with create"],
+      [["key", "create", "--key", "x"], "--key goes with revoke"],
+      [["key", "list", "--name", "x"], "--name goes with create"],
+      [["lease", "list", "--spent", "none"], "--spent goes with settle"],
+      [["migrate", "up", "--steps", "1"], "--steps goes with down"],
+    ] as const) {
+      const { code, stdout, stderr } = await program.run([...args], poison);
+      const expected = `llmops: ${says}; see 'llmops ${args[0]} --help'\n`;
+      expect([args, code, stdout, stderr]).toEqual([args, 2, "", expected]);
+    }
+    expect(readdirSync(program.folder)).toEqual([]);
+  });
+
   test("exits 2 with a pointer to the help where migrate's words are wrong", async () => {
     using program = createProgram();
     for (const args of [
