@@ -145,17 +145,16 @@ function hasText(db: Db, it: RequestFilter): ReturnType<Db> {
   const wanted = inJson(it.text ?? "");
   const piece = plainPiece(wanted);
   const content = db`(coalesce(question, '') || coalesce(answer, ''))`;
-  const pattern = (part: string) => db`'%' || like_literal(${part}) || '%'`;
   // As a "case" it is taken for one half, and not once more for as rare as the text.
   const quick =
     piece === ""
       ? db``
-      : db`and case when ${content} collate "C" ${/[A-Za-z]/.test(piece) ? db`ilike` : db`like`} ${pattern(piece)}
+      : db`and case when ${content} collate "C" ${/[A-Za-z]/.test(piece) ? db`ilike` : db`like`} '%' || like_literal(${piece}) || '%'
         then true else false end`;
   const found =
     it.user === undefined && it.session === undefined
-      ? db`${content} ilike ${pattern(wanted)}`
-      : db`(question ilike ${pattern(wanted)} or answer ilike ${pattern(wanted)})`;
+      ? db`${content} ilike '%' || like_literal(${wanted}) || '%'`
+      : db`(question ilike '%' || like_literal(${wanted}) || '%' or answer ilike '%' || like_literal(${wanted}) || '%')`;
   return db`
     ${it.from === undefined ? db`` : db`and request_content.id >= ${it.from}`}
     ${it.to === undefined ? db`` : db`and request_content.id < ${it.to}`}
