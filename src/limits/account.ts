@@ -57,8 +57,7 @@ export const chargeOf = ({ budget, endUser, period, rates, reserved, unchecked }
 /** Books what a call cost, and gives back the rest of what was kept back for it. */
 export function settleAccount(account: Account, record: CallRecord): void {
   const { budget, meter, rates, reserved } = account;
-  const worth = { currency: budget.currency, ...(rates && { rates }) };
-  meter.pool.give(reserved - amountOf(worth, record));
+  meter.pool.give(reserved - amountOf({ currency: budget.currency, rates }, record));
   meter.calls--;
 }
 
@@ -69,8 +68,9 @@ export function settleAccount(account: Account, record: CallRecord): void {
 function pricesOf(
   account: Account,
   target: Target,
-  { input, rules, at }: { input: number; rules: Rules; at: Date },
-) {
+  input: number,
+  { rules, at }: Terms,
+): TokenPrices | undefined {
   const { budget } = account;
   const dearest = dearestAt(target.prices, at, input);
   if (!dearest) {
@@ -102,6 +102,19 @@ export function cancelReservation({ parts }: Reservation): void {
 
 const isShort = (result: bigint | Shortage): result is Shortage => typeof result !== "bigint";
 
+/** On which terms an attempt keeps something back. */
+export interface Terms {
+  rules: Rules;
+  /** When the call was let in. */
+  at: Date;
+  /** Take what there is of a shorter answer. */
+  fit: boolean;
+  /** Whether what is on lease may be spent. */
+  valid: boolean;
+  /** What to do where the database is away; without it, refuse. */
+  unchecked: ((budget: BudgetRow) => void) | undefined;
+}
+
 /**
  * Keeps back the worst that an attempt may cost, of every hard budget or of none; with `fit`, what there is of a shorter
  * answer. Nothing is asked of the database where this process has enough on lease.
@@ -110,22 +123,8 @@ const isShort = (result: bigint | Shortage): result is Shortage => typeof result
 export async function reserve(
   accounts: readonly Account[],
   target: Target,
-  {
-    bound,
-    fit,
-    valid,
-    unchecked,
-    ...context
-  }: {
-    bound: TokenBound;
-    fit: boolean;
-    /** Whether what is on lease may be spent. */
-    valid: boolean;
-    /** What to do where the database is away; without it, refuse. */
-    unchecked: ((budget: BudgetRow) => void) | undefined;
-    rules: Rules;
-    at: Date;
-  },
+  bound: TokenBound,
+  terms: Terms,
 ): Promise<Reservation> {
   const parts: Part[] = [];
   const answers = BigInt(bound.answers);
@@ -136,12 +135,12 @@ export async function reserve(
   try {
     for (const account of accounts) {
       const { budget, meter, period } = account;
-      const prices = pricesOf(account, target, { input: bound.input, ...context });
+      const prices = pricesOf(account, target, bound.input, terms);
       if (!budget.hard || !prices) continue;
       const amount = cost(prices, output);
       let result: bigint | Shortage = amount;
-      if (!valid || !meter.pool.tryTake(amount)) {
-        const least = fit && output > bound.outputMin ? cost(prices, bound.outputMin) : amount;
+      if (!terms.valid || !meter.pool.tryTake(amount)) {
+        const least = terms.fit && output > bound.outputMin ? cost(prices, bound.outputMin) : amount;
         result = await meter.pool.take(amount, least);
         if (isShort(result)) {
           if ("short" in result) {
@@ -150,8 +149,8 @@ export async function reserve(
               : null;
             throw refuseBudget(budget, { state: result.short, asked: least, resetsAt });
           }
-          if (!unchecked) throw unavailable();
-          unchecked(budget);
+          if (!terms.unchecked) throw unavailable();
+          terms.unchecked(budget);
           account.unchecked = true;
           continue;
         }

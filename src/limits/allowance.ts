@@ -63,6 +63,8 @@ export class CallAllowance implements LimitedAllowance {
   #rules: Rules | undefined;
   #bounds: Bounds | undefined;
   #accounts: readonly Account[] = [];
+  /** What the accounts come to; made anew after each change of them. */
+  #charges: readonly Charge[] | undefined;
   #slots = nothing;
   #requests = nothing;
   readonly #attempts: Attempt[] = [];
@@ -77,7 +79,8 @@ export class CallAllowance implements LimitedAllowance {
   }
 
   get charges(): readonly Charge[] {
-    return this.#accounts.length === 0 ? [] : this.#accounts.map(chargeOf);
+    this.#charges ??= this.#accounts.map(chargeOf);
+    return this.#charges;
   }
 
   /** The rules, and what of them concerns the caller. */
@@ -132,6 +135,7 @@ export class CallAllowance implements LimitedAllowance {
   async #openAccounts(budgets: Bounds["budgets"]): Promise<void> {
     const accounts: Account[] = [];
     this.#accounts = accounts;
+    this.#charges = undefined;
     for (const budget of budgets) {
       // Where each user has the budget, each has a period of their own.
       const isEach = budget.scope === "user" && budget.end_user === null;
@@ -192,6 +196,7 @@ export class CallAllowance implements LimitedAllowance {
       reservation: { parts: [], output: bound.output },
       cancelled: false,
     };
+    this.#charges = undefined;
     // One attempt comes after the other: those before are no calls at once any more.
     for (const earlier of this.#attempts) freeSlots(earlier);
     try {
@@ -199,8 +204,7 @@ export class CallAllowance implements LimitedAllowance {
       if (model.requests.length > 0) own.requests = await this.#take("requests", model.requests, 1n);
       // Counting tokens costs nothing: it needs no price and no room.
       if (this.#accounts.length > 0 && body.operation !== "count_tokens") {
-        own.reservation = await reserve(this.#accounts, target, {
-          bound,
+        own.reservation = await reserve(this.#accounts, target, bound, {
           rules,
           at: new Date(this.#admittedAt),
           fit: this.#caller.fit,
@@ -228,7 +232,10 @@ export class CallAllowance implements LimitedAllowance {
     return {
       body: sets ? withOutputMax(body, output) : body,
       worst: hard ? { promptTokens: bound.input, completionTokens: bound.answers * output } : undefined,
-      cancel: () => cancelAttempt(own),
+      cancel: () => {
+        this.#charges = undefined;
+        cancelAttempt(own);
+      },
     };
   }
 

@@ -33,7 +33,7 @@ export function limitHeaders(
     if (!tightest) continue;
     headers[`x-ratelimit-limit-${kind}`] = String(tightest.bound);
     headers[`x-ratelimit-remaining-${kind}`] = String(least);
-    const reset = least === tightest.bound ? 0 : Math.max(0, windowMs - sinceMs);
+    const reset = least === BigInt(tightest.bound) ? 0 : Math.max(0, windowMs - sinceMs);
     headers[`x-ratelimit-reset-${kind}`] = durationText(reset);
   }
   return headers;

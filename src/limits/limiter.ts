@@ -60,11 +60,11 @@ export function createLimiter(options: LimiterOptions): Limiter {
     if (!meter) {
       const window = name.startsWith("concurrency ") ? 0 : windowMs;
       const idle = () => void rates.delete(name);
-      meter = createRateMeter({ name, bound: BigInt(bound), windowMs: window, leases, now, idle });
+      meter = createRateMeter({ name, bound, windowMs: window, leases, now, idle });
       rates.set(name, meter);
-    } else if (Number(meter.bound) !== bound) {
-      if (bound < Number(meter.bound)) meter.pool.recall();
-      meter.bound = BigInt(bound);
+    } else if (meter.bound !== bound) {
+      if (bound < meter.bound) meter.pool.recall();
+      meter.bound = bound;
     }
     return meter;
   };

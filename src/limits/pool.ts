@@ -125,6 +125,8 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
   /** Not taken either, and waits to be given back. */
   let recalled = 0n;
   let told: Told | undefined;
+  /** What of the limit nobody has, as it was told. */
+  let unheld = 0n;
   /** Asked for ahead: grows with use. */
   let target = 0n;
   let refillBelow = 0n;
@@ -141,7 +143,7 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
   let waiting: Waiter[] = [];
   let served: readonly Waiter[] = [];
 
-  const isShort = () => told !== undefined && room(told) < told.bound / 8n;
+  const isShort = () => told !== undefined && unheld < told.bound / 8n;
   const state = (): PoolState => ({ ...(told ?? nothing), free: free + recalled });
   const grow = (amount: bigint) => {
     const least = amount * aheadFactor;
@@ -159,7 +161,7 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
   /** Asks ahead of need, so that nobody waits; not where so little is left that all must share it. */
   const refill = (amount: bigint) => {
     if (refilling || waiting.length > 0) return;
-    if (!told || room(told) / 8n < amount * aheadFactor) return;
+    if (!told || unheld / 8n < amount * aheadFactor) return;
     refilling = true;
     grow(amount);
     void talk()
@@ -190,7 +192,10 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
   return {
     tryTake,
     state,
-    left: () => (told ? leftOf(told, free + recalled) : 0n),
+    left() {
+      const left = unheld + free + recalled;
+      return left > 0n ? left : 0n;
+    },
     async take(amount, least = amount) {
       if (valid() && tryTake(amount)) return amount;
       used = true;
@@ -259,6 +264,7 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
       asked = undefined;
       doubt = undefined;
       told = answer;
+      unheld = room(answer);
       free += answer.granted;
       // At once: the next round may begin before they hear of it.
       for (const waiter of served) {

@@ -7,7 +7,7 @@ import { createSpending } from "./spending.ts";
 export interface RateMeter {
   readonly pool: Pool;
   /** The limit; a change counts from the next dealing on. */
-  bound: bigint;
+  bound: number;
   /**
    * What was taken has been spent: `amount` of it at `at`, by the database's clock in milliseconds; the rest goes back.
    */
@@ -30,7 +30,7 @@ export function createRateMeter({
   idle,
 }: {
   name: string;
-  bound: bigint;
+  bound: number;
   windowMs: number;
   leases: Leases;
   now: () => number;
@@ -39,8 +39,8 @@ export function createRateMeter({
 }): RateMeter {
   const slots = windowMs === 0;
   const spending = createSpending(windowMs);
-  /** Taken, and neither given back nor told. */
-  let out = 0n;
+  /** On lease, taken or not, but for what was told to be spent. */
+  let leased = 0n;
   let drained: ReturnType<typeof spending.drain> | undefined;
   let dealing: RateDealing | undefined;
   let inDoubt = false;
@@ -53,17 +53,16 @@ export function createRateMeter({
     holdOffMs: slots ? holdOffSlotsMs : windowMs / holdOffShare,
   });
   /** No more than the database can count with: what is beyond the limit is not granted anyway. */
-  const counted = (amount: bigint) => String(amount > meter.bound ? meter.bound + 1n : amount);
-  const taken = (amount: bigint) => {
-    out += amount;
-    return amount;
-  };
+  const counted = (amount: bigint) => String(amount > meter.bound ? meter.bound + 1 : amount);
+  /** Taken, and neither given back nor told. */
+  const out = () => leased - pool.state().free;
 
   const party: RateParty = {
     slots,
     compose() {
       if (inDoubt && dealing) return dealing;
       const { op, need, want, ahead, back } = pool.compose();
+      leased -= back;
       drained = spending.drain();
       dealing = {
         name,
@@ -81,12 +80,12 @@ export function createRateMeter({
     },
     answered({ granted, used, held, wait_ms }: RateTold) {
       inDoubt = false;
-      out -= drained?.total ?? 0n;
+      leased += BigInt(granted) - BigInt(drained?.total ?? 0);
       const told: Told = {
         granted: BigInt(granted),
         used: BigInt(used),
         held: BigInt(held),
-        bound: meter.bound,
+        bound: BigInt(meter.bound),
         waitMs: wait_ms === null ? undefined : Number(wait_ms),
       };
       pool.answered(told);
@@ -96,17 +95,21 @@ export function createRateMeter({
       pool.doubted();
     },
     refused() {
-      if (!inDoubt && drained) spending.again(drained.cells, drained.amounts);
+      if (!inDoubt && drained && dealing) {
+        spending.again(drained.cells, drained.amounts);
+        leased += BigInt(dealing.back);
+      }
       pool.refused();
     },
     lapse() {
       // What was told in doubt is told again: better twice than never.
       if (inDoubt && drained) spending.again(drained.cells, drained.amounts);
       inDoubt = false;
-      pool.forfeit(out);
+      pool.forfeit(out());
+      leased = 0n;
     },
     keep() {
-      if (inDoubt || pool.unusedMs() < keepMs || out !== 0n || pool.state().free !== 0n) return true;
+      if (inDoubt || pool.unusedMs() < keepMs || leased !== 0n || pool.state().free !== 0n) return true;
       idle();
       return false;
     },
@@ -114,25 +117,10 @@ export function createRateMeter({
 
   const meter: RateMeter = {
     bound,
-    pool: {
-      ...pool,
-      tryTake(amount) {
-        if (!pool.tryTake(amount)) return false;
-        out += amount;
-        return true;
-      },
-      async take(amount, least) {
-        const result = await pool.take(amount, least);
-        return typeof result === "bigint" ? taken(result) : result;
-      },
-      give(amount) {
-        out -= amount;
-        pool.give(amount);
-      },
-    },
+    pool,
     spend(amountTaken, amount, at) {
-      if (amountTaken !== amount) meter.pool.give(amountTaken - amount);
-      if (amount > 0n) spending.spend(amount, at);
+      if (amountTaken !== amount) pool.give(amountTaken - amount);
+      if (amount > 0n) spending.spend(Number(amount), at);
     },
   };
   return meter;

@@ -1,13 +1,11 @@
 /** What was spent of a rate, by when it was, as long as the database does not know. */
 export interface Spending {
   /** Notes `amount`, spent at `at` by the database's clock in milliseconds. */
-  spend(amount: bigint, at: number): void;
+  spend(amount: number, at: number): void;
   /** Hands over what there is; it counts as told from now on. */
-  drain(): { cells: number[]; amounts: string[]; total: bigint };
+  drain(): { cells: number[]; amounts: string[]; total: number };
   /** What was handed over did not arrive: it is to be told again. */
   again(cells: readonly number[], amounts: readonly string[]): void;
-  /** Noted, and not told. */
-  readonly total: bigint;
 }
 
 /** Parts of a window in which times are not told apart: what is spent in one counts until its end is a window ago. */
@@ -16,25 +14,22 @@ export const cellsPerWindow = 256;
 /** Creates an account of what is spent, for windows of `windowMs` milliseconds. */
 export function createSpending(windowMs: number): Spending {
   const cellMs = Math.max(1, Math.floor(windowMs / cellsPerWindow));
-  let cells = new Map<number, bigint>();
-  let total = 0n;
-  const add = (cell: number, amount: bigint) => {
-    cells.set(cell, (cells.get(cell) ?? 0n) + amount);
+  let cells = new Map<number, number>();
+  let total = 0;
+  const add = (cell: number, amount: number) => {
+    cells.set(cell, (cells.get(cell) ?? 0) + amount);
     total += amount;
   };
   return {
-    get total() {
-      return total;
-    },
     spend: (amount, at) => add(Math.floor(at / cellMs), amount),
     drain() {
       const told = { cells: [...cells.keys()], amounts: [...cells.values()].map(String), total };
       cells = new Map();
-      total = 0n;
+      total = 0;
       return told;
     },
     again(told, amounts) {
-      for (const [place, cell] of told.entries()) add(cell, BigInt(amounts[place] ?? 0));
+      for (const [place, cell] of told.entries()) add(cell, Number(amounts[place] ?? 0));
     },
   };
 }

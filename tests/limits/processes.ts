@@ -36,8 +36,7 @@ export async function openHolder(
   return {
     id,
     leases,
-    rate: (name, bound, windowMs) =>
-      createRateMeter({ name, bound: BigInt(bound), windowMs, leases, now, idle }),
+    rate: (name, bound, windowMs) => createRateMeter({ name, bound, windowMs, leases, now, idle }),
     budget: (budgetId, endUser = "") => createBudgetMeter({ budgetId, endUser, leases, now, idle }),
     [Symbol.asyncDispose]: () => Promise.resolve(leases[Symbol.asyncDispose]()),
   };
