@@ -48,9 +48,13 @@ function unitsOf(price: Price): Units {
 
 /** The price that holds at `at` for a prompt of this size: the newest version, and of that the highest tier reached. */
 export function priceAt(prices: readonly Price[], at: Date, promptTokens: number): Price | undefined {
+  const time = at.getTime();
   let found: Price | undefined;
   for (const price of prices) {
-    if (price.validFrom > at || (price.abovePromptTokens > 0 && promptTokens <= price.abovePromptTokens))
+    if (
+      price.validFrom.getTime() > time ||
+      (price.abovePromptTokens > 0 && promptTokens <= price.abovePromptTokens)
+    )
       continue;
     const newer = found === undefined ? 1 : price.validFrom.getTime() - found.validFrom.getTime();
     if (newer > 0 || (newer === 0 && price.abovePromptTokens > (found?.abovePromptTokens ?? 0)))

@@ -5,41 +5,46 @@ import type { CallRecord, Charge } from "./record.ts";
 import { costsOf } from "./rollup.ts";
 
 /** In which currency a charge is, and what others are worth in it. */
-type Worth = Pick<Charge, "currency" | "rates">;
+interface Worth {
+  currency: string;
+  rates?: Charge["rates"] | undefined;
+}
 
-/** What a call costs one of its budgets: a part for each currency in which it cost something, in units of the budget's. */
-export function partsOf(
-  charge: Worth,
-  record: Pick<CallRecord, "cost" | "currency" | "attempts">,
-): { currency: string; cost: string; rate: string; amount: bigint }[] {
-  const parts = [];
-  for (const [currency, costs] of costsOf(record)) {
-    for (const cost of costs) {
-      if (cost === "0") continue;
-      // Without a rate it is told what it cost, and booked as nothing: only a soft budget comes to that.
-      const rate = currency === charge.currency ? "1" : (charge.rates?.[currency] ?? "0");
-      parts.push({ currency, cost, rate, amount: rate === "1" ? toUnits(cost) : multiply(cost, rate) });
-    }
+/** What a call cost one of its budgets in one currency, at a rate; `amount` is in the budget's own. Exact decimals. */
+type Part = Pick<LedgerRow, "currency" | "cost" | "rate" | "amount">;
+
+const partOf = ({ currency: own, rates }: Worth, currency: string, cost: string): Part => {
+  // Without a rate it is told what it cost, and booked as nothing: only a soft budget comes to that.
+  const rate = currency === own ? "1" : (rates?.[currency] ?? "0");
+  return { currency, cost, rate, amount: rate === "1" ? cost : fromUnits(multiply(cost, rate)) };
+};
+
+/** What a call costs one of its budgets: a part for each currency in which it cost something. */
+function partsOf(charge: Worth, record: Pick<CallRecord, "cost" | "currency" | "attempts">): Part[] {
+  const { cost, currency, attempts } = record;
+  // Nearly all calls.
+  if (attempts.length <= 1)
+    return cost === null || cost === "0" ? [] : [partOf(charge, currency ?? "", cost)];
+  const parts: Part[] = [];
+  for (const [each, costs] of costsOf(record)) {
+    for (const one of costs) if (one !== "0") parts.push(partOf(charge, each, one));
   }
   return parts;
 }
 
 /** What a call costs one of its budgets in all, in units of the budget's currency. */
 export function amountOf(charge: Worth, record: Pick<CallRecord, "cost" | "currency" | "attempts">): bigint {
-  const { cost, currency, attempts } = record;
-  // Nearly all calls: one attempt, in the budget's own currency.
-  if (attempts.length <= 1 && currency === charge.currency) return cost === null ? 0n : toUnits(cost);
-  return partsOf(charge, record).reduce((sum, { amount }) => sum + amount, 0n);
+  let total = 0n;
+  for (const { amount } of partsOf(charge, record)) total += toUnits(amount);
+  return total;
 }
 
 /** The rows of a call in the ledger: one for each of its budgets and currencies. */
 export function ledgerOf(record: CallRecord, at: string): LedgerRow[] {
   const rows: LedgerRow[] = [];
   for (const charge of record.charges ?? []) {
-    const parts = partsOf(charge, record);
-    const total = parts.reduce((sum, { amount }) => sum + amount, 0n);
-    const exceeded = charge.bound !== null && total > toUnits(charge.bound);
-    for (const { currency, cost, rate, amount } of parts) {
+    const exceeded = charge.bound !== null && amountOf(charge, record) > toUnits(charge.bound);
+    for (const { currency, cost, rate, amount } of partsOf(charge, record)) {
       rows.push({
         id: newId(),
         budget_id: charge.budget_id,
@@ -51,7 +56,7 @@ export function ledgerOf(record: CallRecord, at: string): LedgerRow[] {
         currency,
         cost,
         rate,
-        amount: fromUnits(amount),
+        amount,
         bound_exceeded: exceeded,
         created_at: at,
       });

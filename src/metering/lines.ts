@@ -67,14 +67,15 @@ export interface JournalReader {
   rest(): Closed[];
 }
 
-/** Creates a reader for the files of one journal, which it must be given in order. */
-export function createJournalReader(): JournalReader {
+/** Creates a reader for the files of one journal, which it must be given in order; of calls that are not `wanted` it says nothing. */
+export function createJournalReader(wanted: (id: Uuid) => boolean = () => true): JournalReader {
   const open = new Map<Uuid, Closed>();
   const closed = new Set<Uuid>();
   return {
     read(path) {
       const found: Closed[] = [];
       for (const line of linesOf(path)) {
+        if (!wanted(line.id)) continue;
         let parts: Closed;
         try {
           parts = partsOf(line);

@@ -20,9 +20,10 @@ export function parseDecimal(text: string): Decimal {
 export function formatDecimal({ units, scale }: Decimal): string {
   const negative = units < 0n;
   const digits = (negative ? -units : units).toString().padStart(scale + 1, "0");
-  const whole = digits.slice(0, digits.length - scale);
-  const fraction = digits.slice(digits.length - scale).replace(/0+$/, "");
-  return `${negative ? "-" : ""}${whole}${fraction && `.${fraction}`}`;
+  const point = digits.length - scale;
+  let end = digits.length;
+  while (end > point && digits[end - 1] === "0") end--;
+  return `${negative ? "-" : ""}${digits.slice(0, point)}${end > point ? `.${digits.slice(point, end)}` : ""}`;
 }
 
 /** The same amount with more digits after the point. */

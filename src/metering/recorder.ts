@@ -76,9 +76,9 @@ export function createRecorder({
 
   /** Reads back what memory had no room for. */
   const recover = async () => {
-    const reader = createJournalReader();
+    const reader = createJournalReader((id) => spilled.has(id));
     for (const path of journal.seal()) {
-      const found = reader.read(path).filter(({ id }) => spilled.has(id));
+      const found = reader.read(path);
       for (let at = 0; at < found.length; at += batchMax) {
         const batch = found.slice(at, at + batchMax);
         await write(batch);
