@@ -217,7 +217,7 @@ export function createApp(needs: AppNeeds): App {
         ip: clientAddress(peer, request.headers.get("x-forwarded-for"), trustedProxies),
         caller: undefined,
         key: undefined,
-        endUser: null,
+        left: undefined,
         untimed: () => connection?.timeout(arrived, 0),
       };
       let response: Response;
@@ -241,8 +241,9 @@ export function createApp(needs: AppNeeds): App {
         response.headers.set("x-request-id", scope.requestId);
         // What a key has left stands on every answer to it; those of models say it themselves.
         if (scope.key && !response.headers.has("x-ratelimit-limit-requests")) {
-          const left = await needs.calls.headers(scope.key, scope.endUser).catch(() => ({}));
-          for (const [name, value] of Object.entries(left)) response.headers.set(name, value);
+          const { key, left = () => needs.calls.headers(key) } = scope;
+          const headers = await left().catch(() => ({}));
+          for (const [name, value] of Object.entries(headers)) response.headers.set(name, value);
         }
         // A key in `x-api-key` does not tell a cache that the answer is one caller's, as `Authorization` would.
         if (isDataPlane(path)) response.headers.set("cache-control", "no-store");

@@ -16,7 +16,7 @@ import {
 } from "./account.ts";
 import type { BudgetMeter } from "./budget-meter.ts";
 import { limitHeaders } from "./headers.ts";
-import type { Bounds, BoundsOf, Level } from "./levels.ts";
+import type { Bounds, BoundsOf, Level, Levels } from "./levels.ts";
 import type { Caller, LimitedAllowance, LimiterOptions } from "./limiter.ts";
 import type { RateMeter } from "./rate-meter.ts";
 import { refuseRate, unavailable } from "./refusal.ts";
@@ -62,6 +62,8 @@ export class CallAllowance implements LimitedAllowance {
   readonly #shared: Shared;
   #rules: Rules | undefined;
   #bounds: Bounds | undefined;
+  /** What the model is under that was asked last. */
+  #model: Levels | undefined;
   #accounts: readonly Account[] = [];
   /** What the accounts come to; made anew after each change of them. */
   #charges: readonly Charge[] | undefined;
@@ -156,12 +158,14 @@ export class CallAllowance implements LimitedAllowance {
     }
   }
 
-  async look(): Promise<void> {
-    const { levels } = await this.#find();
-    const known = [...levels.requests, ...levels.tokens].map((level) =>
-      this.#shared.rate(level).pool.known(),
-    );
-    await Promise.allSettled(known);
+  /** What counts now: the limits of the caller, and those of the model that was asked last. */
+  #levels({ levels }: Bounds): readonly Levels[] {
+    return this.#model ? [levels, this.#model] : [levels];
+  }
+
+  async #look(): Promise<void> {
+    const all = this.#levels(await this.#find()).flatMap(({ requests, tokens }) => [...requests, ...tokens]);
+    await Promise.allSettled(all.map((level) => this.#shared.rate(level).pool.known()));
   }
 
   async admit(): Promise<void> {
@@ -189,6 +193,7 @@ export class CallAllowance implements LimitedAllowance {
     const { levels } = this.#bounds as Bounds;
     const bound = tokenBound(body, target);
     const model = bounds.model(rules, target.name);
+    this.#model = model;
     const own: Attempt = {
       slots: nothing,
       requests: nothing,
@@ -289,10 +294,19 @@ export class CallAllowance implements LimitedAllowance {
     return `${encodeURIComponent(budget.name)}=${share}`;
   }
 
+  async left(): Promise<Record<string, string>> {
+    try {
+      await this.#look();
+    } catch (error) {
+      if (!(error instanceof LimitError)) throw error;
+    }
+    return this.headers();
+  }
+
   headers(): Record<string, string> {
     if (!this.#bounds) return {};
     const { rate, leases, windowMs } = this.#shared;
-    const { levels } = this.#bounds;
+    const levels = this.#levels(this.#bounds);
     const sinceMs = this.#admittedAt === 0 ? 0 : leases.databaseNow() - this.#admittedAt;
     const headers = limitHeaders(levels, rate, { windowMs, sinceMs });
     if (this.#outputMax !== undefined) headers["x-llmops-max-tokens"] = String(this.#outputMax);

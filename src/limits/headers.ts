@@ -15,7 +15,7 @@ export function durationText(ms: number): string {
  * reset is when nothing of what counts now will count any more, a window after the last call, which was `sinceMs` ago.
  */
 export function limitHeaders(
-  levels: Levels,
+  all: readonly Levels[],
   rate: (level: Level) => RateMeter,
   { windowMs, sinceMs }: { windowMs: number; sinceMs: number },
 ): Record<string, string> {
@@ -23,12 +23,14 @@ export function limitHeaders(
   for (const kind of ["requests", "tokens"] as const) {
     let tightest: RateMeter | undefined;
     let least = 0n;
-    for (const level of levels[kind]) {
-      const meter = rate(level);
-      const left = meter.pool.left();
-      if (tightest && left >= least) continue;
-      tightest = meter;
-      least = left;
+    for (const levels of all) {
+      for (const level of levels[kind]) {
+        const meter = rate(level);
+        const left = meter.pool.left();
+        if (tightest && left >= least) continue;
+        tightest = meter;
+        least = left;
+      }
     }
     if (!tightest) continue;
     headers[`x-ratelimit-limit-${kind}`] = String(tightest.bound);

@@ -1,4 +1,3 @@
-import { LimitError } from "../errors/app-error.ts";
 import type { Allowance } from "../gateway/allowance.ts";
 import type { Uuid } from "../id.ts";
 import type { Log } from "../log.ts";
@@ -21,18 +20,16 @@ export interface Caller {
 
 /** An allowance whose caller wants to know how much is left. */
 export interface LimitedAllowance extends Allowance {
-  /** Finds out how things stand; what nobody can tell is left out. */
-  look(): Promise<void>;
   /** `x-ratelimit-*` and what else the caller should know, as things stand. */
   headers(): Record<string, string>;
+  /** The same, after finding out how things stand; what nobody can tell is left out. */
+  left(): Promise<Record<string, string>>;
 }
 
 /** Keeps calls within limits. */
 export interface Limiter {
   /** Opens the allowance of a call; nothing is taken yet. */
   open(caller: Caller): LimitedAllowance;
-  /** How much is left to a caller, without taking anything. */
-  headers(caller: Caller): Promise<Record<string, string>>;
 }
 
 /** What happens to calls when the database is away and what is on lease is spent: a limit that somebody has set refuses. */
@@ -91,14 +88,5 @@ export function createLimiter(options: LimiterOptions): Limiter {
   const shared: Shared = { ...options, bounds: createBoundsOf(), rate, budget, warned: new Set() };
   return {
     open: (caller) => new CallAllowance(caller, shared),
-    async headers(caller) {
-      const allowance = new CallAllowance(caller, shared);
-      try {
-        await allowance.look();
-      } catch (error) {
-        if (!(error instanceof LimitError)) throw error;
-      }
-      return allowance.headers();
-    },
   };
 }

@@ -191,8 +191,8 @@ export const createCallHandler =
         ip: scope.ip,
         session: request.headers.get("x-llmops-session") ?? undefined,
         signal: request.signal,
-        identified: (endUser) => {
-          scope.endUser = endUser;
+        opened: (left) => {
+          scope.left = left;
         },
         renderError: (error) => renderEvent(error, scope),
       },

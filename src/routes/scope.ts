@@ -17,8 +17,8 @@ export interface Scope {
   caller: Principal | undefined;
   /** Which app key is calling; only on `/v1`. */
   key: KeyPrincipal | undefined;
-  /** Which of the key's users the call is for, as soon as that is known; only on `/v1`. */
-  endUser: string | null;
+  /** What the key has left, as headers, for the call that it makes; as soon as there is one. */
+  left: (() => Promise<Record<string, string>>) | undefined;
   /** Lifts the server's limit on silence, for calls that wait for a model. */
   untimed: () => void;
 }

@@ -26,8 +26,8 @@ export interface IncomingCall {
   /** What the caller says the call belongs to, beside what stands in the body. */
   session: string | undefined;
   signal: AbortSignal;
-  /** Told whose call it is, among the key's users. */
-  identified: (endUser: string | null) => void;
+  /** Told, before it is let in, who says how much is left to it, as headers. */
+  opened: (left: () => Promise<Record<string, string>>) => void;
   /** An error as the caller's dialect puts it into a stream. */
   renderError: (error: unknown) => string;
   /** The call is over, however it went. */
@@ -174,9 +174,9 @@ export function createCallService({
     /** What the key may name as `model`, in the order in which people look for it. */
     models: modelsOf,
 
-    /** How much is left to a key, and to one of its users, as headers. */
-    headers: (key: KeyPrincipal, endUser: string | null): Promise<Record<string, string>> =>
-      limiter.headers(limitedBy(key, endUser)),
+    /** How much is left to a key, as headers. */
+    headers: (key: KeyPrincipal): Promise<Record<string, string>> =>
+      limiter.open(limitedBy(key, null)).left(),
 
     /**
      * Makes a call for an app key.
@@ -190,7 +190,7 @@ export function createCallService({
       text,
       ip,
       session,
-      identified,
+      opened,
       ...rest
     }: IncomingCall): Promise<GatewayAnswer & { headers: Record<string, string> }> {
       const parsed = parse(text, operation);
@@ -218,8 +218,8 @@ export function createCallService({
         includeUsage: options.include_usage === true,
       };
       const endUser = label(operation === "messages" ? metadata.user_id : parsed.user);
-      identified(endUser);
       const allowance = limiter.open(limitedBy(key, endUser));
+      opened(() => allowance.left());
       const answer = await gateway.call({
         ...rest,
         body,
@@ -242,8 +242,8 @@ export function createCallService({
         },
       });
       // What took no tokens may not know yet how many are left.
-      if (operation === "count_tokens" || answer.cache === "hit") await allowance.look();
-      return { ...answer, headers: allowance.headers() };
+      const tookNone = operation === "count_tokens" || answer.cache === "hit";
+      return { ...answer, headers: tookNone ? await allowance.left() : allowance.headers() };
     },
   };
 }

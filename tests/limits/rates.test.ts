@@ -155,6 +155,23 @@ test("who is refused by a limit of users is told what that has left, and when th
   expect(refused.headers.get("x-ratelimit-limit-tokens")).toBe("5000");
 });
 
+test("where the model has the least left, the headers tell of its limit", async () => {
+  await using it = await startLimited({
+    limits: () => [{ scope: "model", subject: "gpt", requests: 2, tokens: 100_000 }],
+  });
+  for (const [status, left] of [
+    [200, "1"],
+    [200, "0"],
+    [429, "0"],
+  ] as const) {
+    const answer = await it.post(chat, question);
+    expect(answer.status).toBe(status);
+    expect(answer.headers.get("x-ratelimit-limit-requests")).toBe("2");
+    expect(answer.headers.get("x-ratelimit-remaining-requests")).toBe(left);
+    expect(answer.headers.get("x-ratelimit-limit-tokens")).toBe("100000");
+  }
+});
+
 test("a call that takes no tokens is told how many are left, though nobody has taken any here before", async () => {
   await using it = await startLimited({
     limits: ({ appId }) => [{ scope: "user", subject: appId, tokens: 5000 }],
