@@ -1,7 +1,7 @@
 import { LimitError } from "../errors/app-error.ts";
 import type { TokenBound } from "../gateway/bound.ts";
 import type { Target } from "../gateway/target.ts";
-import { dearestAt } from "../metering/cost.ts";
+import { type Dearest, dearer, dearestAt } from "../metering/cost.ts";
 import { amountOf } from "../metering/ledger.ts";
 import { fromUnits, multiply } from "../metering/money.ts";
 import type { CallRecord, Charge } from "../metering/record.ts";
@@ -25,16 +25,10 @@ export interface Account {
   unchecked: boolean;
 }
 
-/** What a token may cost, of the question and of the answer. */
-interface TokenPrices {
-  prompt: bigint;
-  completion: bigint;
-}
-
 /** What an attempt has kept back of a budget. */
 interface Part {
   account: Account;
-  prices: TokenPrices;
+  prices: Dearest;
   amount: bigint;
 }
 
@@ -61,35 +55,46 @@ export function settleAccount(account: Account, record: CallRecord): void {
   meter.calls--;
 }
 
+/** The same in the budget's currency; `undefined` where nobody has set what that is worth. */
+function worthOf(account: Account, dearest: Dearest, { rules, at }: Terms): Dearest | undefined {
+  const { budget, rates } = account;
+  const { currency, prompt, completion } = dearest;
+  if (currency === budget.currency) return dearest;
+  const value = rates?.[currency] ?? rules.rate(currency, budget.currency, at);
+  if (value === undefined) return undefined;
+  account.rates = { ...rates, [currency]: value };
+  return {
+    prompt: multiply(fromUnits(prompt), value),
+    completion: multiply(fromUnits(completion), value),
+    currency: budget.currency,
+  };
+}
+
 /**
  * What tokens may cost in the budget's currency; `undefined` where a soft budget cannot know.
  * @throws {LimitError} the target has no price, or one in a currency whose worth nobody has set.
  */
-function pricesOf(
-  account: Account,
-  target: Target,
-  input: number,
-  { rules, at }: Terms,
-): TokenPrices | undefined {
+function pricesOf(account: Account, target: Target, input: number, terms: Terms): Dearest | undefined {
   const { budget } = account;
-  const dearest = dearestAt(target.prices, at, input);
-  if (!dearest) {
+  let most: Dearest | undefined;
+  for (const dearest of dearestAt(target.prices, terms.at, input)) {
+    const worth = worthOf(account, dearest, terms);
+    if (worth) {
+      most = most ? dearer(most, worth) : worth;
+      continue;
+    }
     if (!budget.hard) return undefined;
-    throw new LimitError("model_unpriced", { params: { model: target.name, budget: budget.name } });
-  }
-  const { currency } = dearest;
-  if (currency === budget.currency) return dearest;
-  const value = account.rates?.[currency] ?? rules.rate(currency, budget.currency, at);
-  if (value !== undefined) {
-    account.rates = { ...account.rates, [currency]: value };
-    return {
-      prompt: multiply(fromUnits(dearest.prompt), value),
-      completion: multiply(fromUnits(dearest.completion), value),
+    const params = {
+      model: target.name,
+      from: dearest.currency,
+      to: budget.currency,
+      budget: budget.name,
     };
+    throw new LimitError("currency_mismatch", { params });
   }
-  if (!budget.hard) return undefined;
-  const params = { model: target.name, from: currency, to: budget.currency, budget: budget.name };
-  throw new LimitError("currency_mismatch", { params });
+  if (!most && budget.hard)
+    throw new LimitError("model_unpriced", { params: { model: target.name, budget: budget.name } });
+  return most;
 }
 
 /** Gives back what an attempt had kept back. */
@@ -129,7 +134,7 @@ export async function reserve(
   const parts: Part[] = [];
   const answers = BigInt(bound.answers);
   const input = BigInt(bound.input);
-  const cost = ({ prompt, completion }: TokenPrices, tokens: number) =>
+  const cost = ({ prompt, completion }: Dearest, tokens: number) =>
     prompt * input + completion * answers * BigInt(tokens);
   let { output } = bound;
   try {
@@ -171,7 +176,7 @@ export async function reserve(
 }
 
 /** The shortest answer counts: gives back what others have kept back beyond it. */
-function shorten(parts: readonly Part[], enoughFor: (prices: TokenPrices) => bigint): void {
+function shorten(parts: readonly Part[], enoughFor: (prices: Dearest) => bigint): void {
   for (const part of parts) {
     const enough = enoughFor(part.prices);
     if (enough >= part.amount) continue;

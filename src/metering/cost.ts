@@ -147,21 +147,32 @@ export function dearestUsage(
   };
 }
 
-/** The dearest that tokens can be at `at`, whichever kind they turn out to be; `undefined` where no price holds. */
-export function dearestAt(prices: readonly Price[], at: Date, promptTokens: number): Dearest | undefined {
+/**
+ * The dearest that tokens can be at `at`, whichever kind they turn out to be, in each currency in which they may come to be
+ * priced; in none where no price holds.
+ */
+export function dearestAt(prices: readonly Price[], at: Date, promptTokens: number): readonly Dearest[] {
   const base = priceAt(prices, at, 0);
-  if (!base) return undefined;
-  let dearest = dearestOf(base);
+  if (!base) return [];
+  const all = [dearestOf(base)];
   for (const { abovePromptTokens } of prices) {
     if (abovePromptTokens === 0 || abovePromptTokens >= promptTokens) continue;
     // What holds from this tier on: it may be of another version than the base.
     const tier = dearestOf(priceAt(prices, at, abovePromptTokens + 1) ?? base);
-    if (tier === dearest) continue;
-    dearest = {
-      prompt: highest(dearest.prompt, tier.prompt),
-      completion: highest(dearest.completion, tier.completion),
-      currency: base.currency,
-    };
+    const place = all.findIndex(({ currency }) => currency === tier.currency);
+    const same = all[place];
+    if (same) all[place] = dearer(same, tier);
+    else all.push(tier);
   }
-  return dearest;
+  return all;
 }
+
+/** The dearer of two for each token, both in the same currency. */
+export const dearer = (one: Dearest, other: Dearest): Dearest =>
+  one === other
+    ? one
+    : {
+        prompt: highest(one.prompt, other.prompt),
+        completion: highest(one.completion, other.completion),
+        currency: one.currency,
+      };

@@ -125,6 +125,23 @@ test("an answer that was not to cost so much is billed in full, and counted apar
   expect(period).toEqual({ spent: record?.cost?.replace(/0+$/, ""), exceeded_calls: "1" } as never);
 });
 
+test("a tier that the request may reach counts in its own currency: refused without a rate, dearer with one", async () => {
+  const tiered = async (rates: { base: string; quote: string; value: string }[]) => {
+    const it = await startLimited({ budgets: () => [{ amount: "1", currency: "CNY" }], rates });
+    await it.app.database.sql`
+      insert into price (id, model_id, valid_from, above_prompt_tokens, currency, prompt, completion, created_at)
+      select gen_random_uuid(), model_id, valid_from, 1, 'USD', 10, 10, now() from price limit 1`;
+    await heard(it.app, it.appId);
+    return it;
+  };
+  await using it = await tiered([]);
+  expect((await errorOf(await it.post(chat, question))).code).toBe("currency_mismatch");
+  await using rated = await tiered([{ base: "USD", quote: "CNY", value: "1000000" }]);
+  const refused = await rated.post(chat, question);
+  expect((await errorOf(refused)).code).toBe("budget_exceeded");
+  expect(rated.provider.calls).toHaveLength(0);
+});
+
 test("a model without a price is refused under a hard budget; so is another currency, until there is a rate", async () => {
   await using it = await startLimited({ budgets: () => [{ amount: "1", currency: "USD" }] });
   expect((await errorOf(await it.post(chat, question))).code).toBe("currency_mismatch");

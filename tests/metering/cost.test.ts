@@ -120,16 +120,20 @@ test("the dearest that tokens can be is that of every tier in reach, also of one
   const tier = { ...price, abovePromptTokens: 1000, validFrom: later, prompt: "5", completion: "7" };
   const over = { ...price, abovePromptTokens: 2000, prompt: "100", completion: "100" };
   const prices = [price, tier, over];
-  expect(dearestAt(prices, at, 1000)).toMatchObject({
-    prompt: 100_000_000_000n,
-    completion: 300_000_000_000n,
-  });
+  expect(dearestAt(prices, at, 1000)).toMatchObject([
+    { prompt: 100_000_000_000n, completion: 300_000_000_000n },
+  ]);
   // The older tier above holds for nobody any more: the newer one begins below it.
   for (const promptTokens of [1001, 3000]) {
     expect(priceAt(prices, at, promptTokens)).toBe(tier);
-    expect(dearestAt(prices, at, promptTokens)).toMatchObject({
-      prompt: 5_000_000_000_000n,
-      completion: 7_000_000_000_000n,
-    });
+    expect(dearestAt(prices, at, promptTokens)).toMatchObject([
+      { prompt: 5_000_000_000_000n, completion: 7_000_000_000_000n },
+    ]);
   }
+  // A tier of another currency is dearer or not: that is for whoever knows what they are worth.
+  const foreign = { ...tier, currency: "CNY" };
+  expect(dearestAt([price, foreign], at, 1001).map(({ currency }) => currency)).toEqual([
+    price.currency,
+    "CNY",
+  ]);
 });
