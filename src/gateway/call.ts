@@ -357,6 +357,9 @@ export function createGateway({
   };
 }
 
+/** Numbers that may be rounded when they are read, so that two of them become one. */
+const mayRound = /\d{16}|\d[eE]\+?\d{2}/;
+
 /** What makes two requests the same. */
 const keyOf = ({ facts, body, route }: GatewayCall): string =>
   canonicalKey({
@@ -365,7 +368,7 @@ const keyOf = ({ facts, body, route }: GatewayCall): string =>
     targets: route.targets.map(
       ({ target: { name, upstreamName, provider } }) => `${name} ${upstreamName}@${provider.baseUrl}`,
     ),
-    request: body.parsed,
+    request: mayRound.test(body.text) ? body.text : body.parsed,
   });
 
 /** The longest that any of the route's providers may take. */

@@ -218,6 +218,22 @@ for (const way of ways.filter(({ api }) => api !== "completion")) {
   }
 }
 
+test("numbers that are too long to be told apart once read are two questions", async () => {
+  await using it = await startGateway({ config: { cache: { ttl_seconds: 60 } } });
+  const said = async (seed: string) => {
+    const body = `{"model":"gpt","messages":[{"role":"user","content":"hi"}],"seed":${seed}}`;
+    const answer = await it.post("/v1/chat/completions", body as unknown as object);
+    await answer.text();
+    return answer.headers.get("x-llmops-cache");
+  };
+  const long = "9007199254740993";
+  expect([await said(long), await said(long), await said("9007199254740992")]).toEqual([
+    "miss",
+    "hit",
+    "miss",
+  ]);
+});
+
 test("an answer of another model under the same name does not come from the cache", async () => {
   await using it = await startGateway({ config: { cache: { ttl_seconds: 60 } } });
   const way: Way = { api: "chat", model: "gpt" };
