@@ -254,10 +254,10 @@ const en: Record<MessageKey, string> = {
   "lease.alive": "this process is alive, and what it holds cannot be written off",
   "lease.too_much": "is more than the {amount} that it holds of budget {budget}",
   "limit.requests":
-    "the {scope} has reached its limit of {bound} requests in {seconds} seconds ({used} used)",
+    "the {scope} has reached its limit of requests: {bound} in {seconds} seconds, {used} used",
   "limit.tokens":
     "the {scope} would exceed its limit of {bound} tokens in {seconds} seconds: {used} used, {held} held for calls under way, and this call may need {asked}",
-  "limit.concurrency": "the {scope} has reached its limit of {bound} calls at once",
+  "limit.concurrency": "the {scope} has reached its limit of calls at once: {bound}",
   "limit.budget_exceeded":
     "budget {budget}: {used} of {bound} {currency} used, {held} held for calls under way, and this call may cost up to {asked}; it resets: {resets}",
   "limit.model_unpriced": "model {model} has no price, and budget {budget} is a hard one: set a price first",

@@ -2,7 +2,7 @@ import type { Principal } from "../auth/principal.ts";
 import type { Clock } from "../clock.ts";
 import type { Sql } from "../database/pool.ts";
 import { ConflictError, NotFoundError, ValidateError } from "../errors/app-error.ts";
-import { newId, type Uuid } from "../id.ts";
+import { isUuid, newId, type Uuid } from "../id.ts";
 import type { Db } from "../sql/db.ts";
 import {
   deleteRateLimit,
@@ -102,8 +102,18 @@ export function createRateLimitService({
     get: (principal: Principal, id: Uuid): Promise<RateLimitRow> => require(sql, principal, id),
 
     /** A page of the limits that `principal` may see, newest first. */
-    async list(principal: Principal, filter: Omit<RateLimitFilter, "viewer">): Promise<Page<RateLimitRow>> {
-      const rows = await listRateLimit(sql, { ...filter, viewer: principal, limit: filter.limit + 1 });
+    async list(
+      principal: Principal,
+      { subject, ...filter }: Omit<RateLimitFilter, "viewer">,
+    ): Promise<Page<RateLimitRow>> {
+      // An id may be spelt in either case; a model's name may not.
+      const id = subject !== undefined && isUuid(subject) && filter.scope !== "model";
+      const rows = await listRateLimit(sql, {
+        ...filter,
+        ...(subject !== undefined && { subject: id ? subject.toLowerCase() : subject }),
+        viewer: principal,
+        limit: filter.limit + 1,
+      });
       return pageOf(rows, filter.limit);
     },
 

@@ -58,6 +58,8 @@ test("stores the id of a subject in one form, so that two limits of it are a con
   const { appId } = await app.addKey(app.owner);
   const limit = await make(app.owner, { scope: "app", subject: appId.toUpperCase() });
   expect(limit.subject).toBe(appId);
+  const found = dataOf(await app.owner.call<Page>("GET", `/rate-limit?subject=${appId.toUpperCase()}`));
+  expect(found.items).toEqual([limit]);
   const call = (body: object) => app.owner.call("POST", "/rate-limit", { body });
   expect(await call({ scope: "app", subject: appId })).toMatchObject({
     code: "CONFLICT",
