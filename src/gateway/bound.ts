@@ -20,6 +20,9 @@ export interface TokenBound {
 /** How callers limit an answer's length. */
 const limitNames = ["max_completion_tokens", "max_tokens"] as const;
 
+/** Those that reach the target: its model's rules may drop them. */
+const limitsOf = ({ rules: { drop = [] } }: Target) => limitNames.filter((name) => !drop.includes(name));
+
 /** Longest answer where nobody has set a limit, in tokens; it is sent to the provider where a budget relies on it. */
 const outputTokensDefault = 4096;
 /** Shortest answer that is worth asking for, in tokens. */
@@ -54,25 +57,30 @@ export function tokenBound({ operation, text, parsed }: Body, target: Target): T
   if (operation === "count_tokens") return { input: 0, output: 0, outputMin: 0, answers: 0, said: true };
   if (operation === "embeddings") return { input, output: 0, outputMin: 0, answers: 0, said: true };
   // Who says both leaves it to the provider which one counts.
-  const asked = limitNames.map((name) => parsed[name]).filter(isCount);
+  const limits = limitsOf(target);
+  const asked = limits.map((name) => parsed[name]).filter(isCount);
   const said = asked.length > 0;
   // There are providers that read a number from a text.
   const answers = Number(parsed.n);
   // Anthropic's models take no limit that the thoughts alone may use up.
   const thoughts = isObject(parsed.thinking) ? parsed.thinking.budget_tokens : undefined;
+  const output = said ? Math.max(...asked) : (target.outputTokensMax ?? outputTokensDefault);
+  const least = isCount(thoughts) ? thoughts + outputTokensMin : outputTokensMin;
   return {
     input,
-    output: said ? Math.max(...asked) : (target.outputTokensMax ?? outputTokensDefault),
-    outputMin: isCount(thoughts) ? thoughts + outputTokensMin : outputTokensMin,
+    output,
+    // Who cannot be told cannot be told to write less.
+    outputMin: limits.length > 0 ? least : output,
     answers: isCount(answers) ? answers : 1,
     said,
   };
 }
 
-/** The body with a limit on the answer's length, wherever the caller put one, or would. */
-export function withOutputMax(body: Body, tokens: number): Body {
-  const given = limitNames.filter((name) => name in body.parsed);
-  const names = given.length > 0 ? given : ["max_tokens"];
+/** The body with a limit on the answer's length, wherever the caller put one, or would; as it is where `target` takes none. */
+export function withOutputMax(body: Body, tokens: number, target: Target): Body {
+  const limits = limitsOf(target);
+  const given = limits.filter((name) => name in body.parsed);
+  const names = given.length > 0 ? given : limits.slice(-1);
   const set = Object.fromEntries(names.map((name) => [name, tokens]));
   const parsed: Json = { ...body.parsed, ...set };
   return { ...body, text: editJson(body.text, { set }), parsed };

@@ -235,7 +235,7 @@ export class CallAllowance implements LimitedAllowance {
     const hard = own.reservation.parts.length > 0;
     const sets = shorter || (hard && !bound.said);
     return {
-      body: sets ? withOutputMax(body, output) : body,
+      body: sets ? withOutputMax(body, output, target) : body,
       worst: hard ? { promptTokens: bound.input, completionTokens: bound.answers * output } : undefined,
       cancel: () => {
         this.#charges = undefined;

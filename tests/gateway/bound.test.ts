@@ -6,7 +6,7 @@ import type { Target } from "../../src/gateway/target.ts";
 import { dearestAt } from "../../src/metering/cost.ts";
 import { toUnits } from "../../src/metering/money.ts";
 
-const target = (fields: Partial<Target> = {}) => ({ prices: [], ...fields }) as unknown as Target;
+const target = (fields: Partial<Target> = {}) => ({ prices: [], rules: {}, ...fields }) as unknown as Target;
 const messages = [{ role: "user", content: "你好" }];
 const body = (parsed: object, operation: Body["operation"] = "chat"): Body => ({
   operation,
@@ -41,15 +41,25 @@ test("where nobody has said how long an answer may be, the model does, or it is 
 test("of two limits on the answer the higher one counts, since the provider may go by either", () => {
   const asked = body({ messages, max_completion_tokens: 1, max_tokens: 100 });
   expect(tokenBound(asked, target()).output).toBe(100);
-  const { parsed, text } = withOutputMax(asked, 50);
+  const { parsed, text } = withOutputMax(asked, 50, target());
   expect(parsed).toEqual({ messages, max_completion_tokens: 50, max_tokens: 50 });
   expect(JSON.parse(text)).toEqual(parsed);
 });
 
 test("a limit is set where the caller put it, or as `max_tokens`", () => {
-  expect(withOutputMax(body({ messages }), 5).parsed).toEqual({ messages, max_tokens: 5 });
+  expect(withOutputMax(body({ messages }), 5, target()).parsed).toEqual({ messages, max_tokens: 5 });
   const newer = body({ messages, max_completion_tokens: 9 });
-  expect(withOutputMax(newer, 5).parsed).toEqual({ messages, max_completion_tokens: 5 });
+  expect(withOutputMax(newer, 5, target()).parsed).toEqual({ messages, max_completion_tokens: 5 });
+});
+
+test("a limit that the model's rules drop says nothing, and none is set in vain", () => {
+  const asked = body({ messages, max_tokens: 7 });
+  const one = target({ rules: { drop: ["max_tokens"] } });
+  expect(tokenBound(asked, one)).toMatchObject({ output: 4096, outputMin: 16, said: false });
+  expect(withOutputMax(asked, 5, one).parsed).toEqual({ ...asked.parsed, max_completion_tokens: 5 });
+  const both = target({ rules: { drop: ["max_tokens", "max_completion_tokens"] }, outputTokensMax: 99 });
+  expect(tokenBound(asked, both)).toMatchObject({ output: 99, outputMin: 99, said: false });
+  expect(withOutputMax(asked, 5, both)).toEqual(asked);
 });
 
 test("each picture and file adds what its model declares, or 16,384, wherever it stands; words about them add nothing", () => {
