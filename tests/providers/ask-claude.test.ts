@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { ValidateError } from "../../src/errors/app-error.ts";
 import type { ParameterRules } from "../../src/gateway/target.ts";
 import type { Json } from "../../src/providers/json.ts";
 import { sentTo } from "./body.ts";
@@ -119,6 +120,23 @@ describe("Claude is asked to think in the way that it knows", () => {
     expect([sent.thinking, sent.output_config]).toEqual([undefined, output_config]);
     // Without thinking the temperature is back, where the model has one.
     expect(sent.temperature).toBe(model === "claude-sonnet-4-5" ? 0.3 : undefined);
+  });
+
+  test("tools that are told of and not allowed stay out, and what is no function is refused", () => {
+    const all = ["weather", "time"].map((name) => ({ type: "function", function: { name } }));
+    const allow = (mode: string) => ({
+      tools: all,
+      tool_choice: { type: "allowed_tools", allowed_tools: { mode, tools: [all[1]] } },
+    });
+    for (const [mode, type] of [
+      ["auto", "auto"],
+      ["required", "any"],
+    ] as const) {
+      const sent = ask("claude-sonnet-4-5", allow(mode));
+      expect(sent).toMatchObject({ tools: [{ name: "time" }], tool_choice: { type } });
+    }
+    const custom = [{ type: "custom", custom: { name: "sql" } }];
+    expect(() => ask("claude-sonnet-4-5", { tools: custom })).toThrow(ValidateError);
   });
 
   const loop = [

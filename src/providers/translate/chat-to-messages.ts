@@ -91,6 +91,18 @@ const toolOf = (tool: Json): Block => {
   };
 };
 
+/** The tools that the model may call, and how it is to choose: OpenAI's dialect may allow some of those that it tells of. */
+function allowedOf(chat: Json): { tools: readonly Json[]; choice: unknown } {
+  const tools = listOr(chat.tools).filter(isObject);
+  // A custom tool takes any text; here each takes an object.
+  if (tools.some(({ type }) => type === "custom")) throw unsupportedError("tools");
+  const choice = chat.tool_choice;
+  if (!isObject(choice) || choice.type !== "allowed_tools") return { tools, choice };
+  const allowed = objectOr(choice.allowed_tools);
+  const names = new Set(listOr(allowed.tools).map((tool) => objectOr(objectOr(tool).function).name));
+  return { tools: tools.filter((tool) => names.has(objectOr(tool.function).name)), choice: allowed.mode };
+}
+
 function toolChoice(choice: unknown, parallel: unknown): Block | undefined {
   const serial = parallel === false ? { disable_parallel_tool_use: true } : {};
   if (isObject(choice)) return { type: "tool", name: objectOr(choice.function).name, ...serial };
@@ -161,8 +173,8 @@ export function toMessagesRequest(chat: Json, { maxTokens, by }: { maxTokens: nu
   const system = messages.filter(isSystem).flatMap(({ content }) => blocksOf(content));
   const limit = Number(chat.max_completion_tokens ?? chat.max_tokens ?? maxTokens);
   const stop = typeof chat.stop === "string" ? [chat.stop] : chat.stop;
-  const tools = listOr(chat.tools).filter(isObject);
-  const choice = tools.length > 0 ? toolChoice(chat.tool_choice, chat.parallel_tool_calls) : undefined;
+  const { tools, choice: chosen } = allowedOf(chat);
+  const choice = tools.length > 0 ? toolChoice(chosen, chat.parallel_tool_calls) : undefined;
   const think = isForced(choice)
     ? undefined
     : thinkingOf(chat.reasoning_effort, { by, maxTokens: limit, messages });
