@@ -74,19 +74,24 @@ export function createRecorder({
     journal.commit(batch.map(({ id }) => id));
   };
 
-  /** Reads back what memory had no room for. */
+  /** Reads back what memory had no room for; what finds none meanwhile is for the next time. */
   const recover = async () => {
-    const reader = createJournalReader((id) => spilled.has(id));
+    const missing = new Set(spilled);
+    const reader = createJournalReader((id) => missing.has(id));
     for (const path of journal.seal()) {
-      const found = reader.read(path);
-      for (let at = 0; at < found.length; at += batchMax) {
-        const batch = found.slice(at, at + batchMax);
+      const closed = reader.read(path);
+      for (let at = 0; at < closed.length; at += batchMax) {
+        const batch = closed.slice(at, at + batchMax);
         await write(batch);
-        for (const { id } of batch) spilled.delete(id);
+        for (const { id } of batch) {
+          missing.delete(id);
+          spilled.delete(id);
+        }
       }
     }
-    if (spilled.size > 0) log.error("records are missing from the journal", { calls: spilled.size });
-    spilled.clear();
+    if (missing.size === 0) return;
+    log.error("records are missing from the journal", { calls: missing.size });
+    for (const id of missing) spilled.delete(id);
   };
 
   const flush = async () => {

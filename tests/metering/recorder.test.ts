@@ -170,6 +170,41 @@ test("beyond its memory, what waits for the database is read back from the journ
   expect(content?.rows).toBe(50);
 });
 
+test("what finds no room while the journal is read back is read back after that", async () => {
+  await using it = await start();
+  const errors: string[] = [];
+  const log = { ...silentLog, error: (message: string) => void errors.push(message) };
+  let busy = true;
+  const journal = openJournal({ root: it.root });
+  const watched = {
+    ...journal,
+    seal() {
+      busy = true;
+      return journal.seal();
+    },
+  };
+  const all: CallRecord[] = [];
+  const close = async () => {
+    const one = record();
+    all.push(one);
+    await recorder.open(standing(one));
+    await recorder.close(one);
+  };
+  const sql = {
+    begin: async (work: never) => {
+      const more = busy && all.length < 20 ? 10 : 0;
+      busy = false;
+      for (let each = 0; each < more; each++) await close();
+      return it.sql.begin(work);
+    },
+  } as unknown as typeof it.sql;
+  await using recorder = createRecorder({ sql, journal: watched, log, waitingBytesMax: 5000 });
+  await close();
+  await recorder.flushed();
+  expect(Object.keys(await it.statuses()).toSorted()).toEqual(all.map(({ id }) => id).toSorted());
+  expect([all.length, errors]).toEqual([21, []]);
+});
+
 test("a disk that is full refuses calls, and what comes after stands on lines of its own", async () => {
   await using it = await start();
   let full = false;
