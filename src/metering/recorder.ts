@@ -52,7 +52,7 @@ export function createRecorder({
   let queued = 0;
   /** Ended calls that are in the journal only. */
   const spilled = new Set<Uuid>();
-  let flushing: Promise<void> | undefined;
+  let flushing: Promise<boolean> | undefined;
   let away = false;
   let disposed = false;
   let timer: Timer | undefined;
@@ -94,8 +94,9 @@ export function createRecorder({
     for (const id of missing) spilled.delete(id);
   };
 
+  /** Writes all that waits. What ends meanwhile waits for the next time, unless it fills a batch: the fewer, the cheaper. */
   const flush = async () => {
-    while (queue.length > 0) {
+    for (let left = queue.length; left > 0 || queue.length >= batchMax; left -= batchMax) {
       const batch = queue.slice(0, batchMax);
       await write(batch);
       queue = queue.slice(batch.length);
@@ -104,30 +105,37 @@ export function createRecorder({
     if (spilled.size > 0) await recover();
   };
 
-  /** One flush at a time, again and again until nothing waits. */
-  const run = (): Promise<void> => {
+  /** The same, again and again while the database is away; `false` where the process ends before it is back. */
+  const flushOrWait = async (): Promise<boolean> => {
+    for (let pauseMs = 100; ; pauseMs = Math.min(pauseMs * 2, retryMsMax)) {
+      try {
+        await flush();
+        return true;
+      } catch (error) {
+        if (!away) log.warn("records wait for the database", { waiting: queue.length, cause: String(error) });
+        away = true;
+        if (disposed) return false;
+        await Bun.sleep(pauseMs);
+      }
+    }
+  };
+
+  /** One flush at a time. */
+  const run = (): Promise<boolean> => {
     clearTimeout(timer);
     timer = undefined;
-    flushing ??= (async () => {
-      for (
-        let pauseMs = 100;
-        queue.length > 0 || spilled.size > 0;
-        pauseMs = Math.min(pauseMs * 2, retryMsMax)
-      ) {
-        try {
-          await flush();
-        } catch (error) {
-          if (!away)
-            log.warn("records wait for the database", { waiting: queue.length, cause: String(error) });
-          away = true;
-          if (disposed) return;
-          await Bun.sleep(pauseMs);
-        }
-      }
-    })().finally(() => {
+    flushing ??= flushOrWait().finally(() => {
       flushing = undefined;
+      if ((queue.length > 0 || spilled.size > 0) && !disposed) schedule();
     });
     return flushing;
+  };
+  const schedule = () => {
+    if (queue.length >= batchMax && !flushing) void run();
+    else timer ??= setTimeout(() => void run(), flushMs);
+  };
+  const runAll = async () => {
+    while ((queue.length > 0 || spilled.size > 0) && (await run()));
   };
 
   const enqueue = (item: Closed, kept: boolean) => {
@@ -139,8 +147,7 @@ export function createRecorder({
     }
     queue.push(item);
     queued += size;
-    if (queue.length >= batchMax && !flushing) void run();
-    else timer ??= setTimeout(() => void run(), flushMs);
+    schedule();
   };
 
   return {
@@ -168,7 +175,7 @@ export function createRecorder({
     },
     async flushed() {
       await closing;
-      while (queue.length > 0 || spilled.size > 0) await run();
+      await runAll();
     },
     async [Symbol.asyncDispose]() {
       await closing;
@@ -177,7 +184,7 @@ export function createRecorder({
       const limit = new Promise<void>((resolve) => {
         late = setTimeout(resolve, disposeMs);
       });
-      await Promise.race([run(), limit]);
+      await Promise.race([runAll(), limit]);
       clearTimeout(late);
       clearTimeout(timer);
       await release();
