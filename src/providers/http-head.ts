@@ -20,11 +20,27 @@ const fieldsMax = 256;
 /** What breaks the rules of HTTP. */
 export const malformed = (what: string) => new UpstreamError("malformed", { cause: new Error(what) });
 
-const statusLine = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/;
+const statusLine = /^HTTP\/1\.[01] [1-5]\d\d(?: [\t\x20-\x7e\x80-\xff]*)?$/;
 /** RFC 9110, section 5.6.2. */
 const token = /^[!#$%&'*+\-.^_`|~\dA-Za-z]+$/;
 /** Neither a control character nor an end of line. */
 const fieldValue = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/** What a character of a field's line may be, by its code in Latin-1; `around` is what may surround a value. */
+const inName = 1;
+const inValue = 2;
+const around = 4;
+const kinds = Uint8Array.from({ length: 256 }, (_, code) => {
+  const character = String.fromCharCode(code);
+  const value = fieldValue.test(character) ? inValue : 0;
+  return value | (token.test(character) ? inName : 0) | (character.trim() === "" ? around : 0);
+});
+
+/** The first place from `at` on, `end` at the latest, where a character is not of that kind. */
+function skip(text: string, at: number, end: number, kind: number): number {
+  while (at < end && ((kinds[text.charCodeAt(at)] as number) & kind) !== 0) at++;
+  return at;
+}
 
 /** Whether a header may be sent as it is: nothing in it ends the line, or the head. */
 export const isField = (name: string, value: string): boolean => token.test(name) && fieldValue.test(value);
@@ -36,10 +52,11 @@ interface Told {
   keepAlive: string | undefined;
 }
 
+/** Whether the name of a field that {@link note} knows has this length. */
+const mayTell = (length: number) => length === 10 || length === 14 || length === 16 || length === 17;
+
 /** Notes what a field says of the message itself. @throws {UpstreamError} two lengths that differ. */
 function note(told: Told, name: string, value: string): void {
-  // Few fields matter; their length tells the others apart.
-  if (name.length < 10 || name.length > 17) return;
   switch (name.toLowerCase()) {
     case "content-length":
       if (told.length !== undefined && told.length !== value) throw malformed("two lengths");
@@ -72,43 +89,72 @@ function framingOf({ length, encoding }: Told, status: number): Framing {
   return { kind: "length", bytes: Number(length) };
 }
 
+/** How long the other side keeps an idle connection, in milliseconds. */
+function idleMsOf({ keepAlive }: Told): number | undefined {
+  const seconds = keepAlive && /(?:^|[,\s])timeout=(\d{1,6})/i.exec(keepAlive)?.[1];
+  return seconds ? Number(seconds) * 1000 : undefined;
+}
+
+/** A line's name and value. */
+function fieldOf(line: string): [string, string] {
+  const colon = line.indexOf(":");
+  return [line.slice(0, colon), line.slice(colon + 1).trim()];
+}
+
+/** A head of which every line has been checked. */
+class CheckedHead implements Head {
+  readonly status: number;
+  readonly framing: Framing;
+  readonly length: number | undefined;
+  readonly reusable: boolean;
+  readonly idleMs: number | undefined;
+  readonly #text: string;
+  #headers: Headers | undefined;
+
+  constructor(text: string, told: Told) {
+    this.#text = text;
+    this.status = Number(text.slice(9, 12));
+    const framing = framingOf(told, this.status);
+    this.framing = framing;
+    this.length = framing.kind === "length" ? framing.bytes : undefined;
+    // Both together are how requests are smuggled: nothing that follows is to be trusted (RFC 9112, section 6.3).
+    const ambiguous = told.encoding !== undefined && told.length !== undefined;
+    const isOld = text.startsWith("HTTP/1.0");
+    const closes = isOld ? !told.connection.includes("keep-alive") : told.connection.includes("close");
+    this.reusable = !closes && !ambiguous && framing.kind !== "close";
+    this.idleMs = idleMsOf(told);
+  }
+
+  /** Most answers are used without a look at their headers. */
+  get headers(): Headers {
+    this.#headers ??= new Headers(this.#text.split("\r\n").slice(1).map(fieldOf));
+    return this.#headers;
+  }
+}
+
+/** Where the line that holds `at` ends. */
+function lineEnd(text: string, at: number): number {
+  const end = text.indexOf("\r\n", at);
+  return end === -1 ? text.length : end;
+}
+
 /**
  * Reads a head (RFC 9112), `text` being its bytes as Latin-1 without the empty line at its end.
  * @throws {UpstreamError} `malformed`: no HTTP/1, a field that is none, or lengths that contradict each other.
  */
 export function parseHead(text: string): Head {
-  const lines = text.split("\r\n");
-  const [, minor, code] = statusLine.exec(lines[0] ?? "") ?? [];
-  if (code === undefined) throw malformed("no status line");
-  if (lines.length > fieldsMax + 1) throw malformed("too many headers");
-  const fields: [string, string][] = [];
+  let end = lineEnd(text, 0);
+  if (!statusLine.test(text.slice(0, end))) throw malformed("no status line");
   const told: Told = { length: undefined, encoding: undefined, connection: "", keepAlive: undefined };
-  for (let at = 1; at < lines.length; at++) {
-    const line = lines[at] as string;
-    const colon = line.indexOf(":");
-    const name = line.slice(0, Math.max(0, colon));
-    const value = line.slice(colon + 1).trim();
-    if (!isField(name, value)) throw malformed("a header that is none");
-    fields.push([name, value]);
-    note(told, name, value);
+  for (let fields = 1; end < text.length; fields++) {
+    if (fields > fieldsMax) throw malformed("too many headers");
+    const start = end + 2;
+    end = lineEnd(text, start);
+    const colon = skip(text, start, end, inName);
+    const value = skip(text, colon + 1, end, around);
+    const after = skip(text, skip(text, value, end, inValue), end, around);
+    if (colon === start || text[colon] !== ":" || after !== end) throw malformed("a header that is none");
+    if (mayTell(colon - start)) note(told, text.slice(start, colon), text.slice(value, end).trim());
   }
-  const status = Number(code);
-  const framing = framingOf(told, status);
-  // Both together are how requests are smuggled: nothing that follows is to be trusted (RFC 9112, section 6.3).
-  const ambiguous = told.encoding !== undefined && told.length !== undefined;
-  const closes = minor === "0" ? !told.connection.includes("keep-alive") : told.connection.includes("close");
-  const seconds = /(?:^|[,\s])timeout=(\d{1,6})/i.exec(told.keepAlive ?? "")?.[1];
-  let headers: Headers | undefined;
-  return {
-    status,
-    // Most answers are used without a look at their headers.
-    get headers() {
-      headers ??= new Headers(fields);
-      return headers;
-    },
-    length: framing.kind === "length" ? framing.bytes : undefined,
-    framing,
-    reusable: !closes && !ambiguous && framing.kind !== "close",
-    idleMs: seconds === undefined ? undefined : Number(seconds) * 1000,
-  };
+  return new CheckedHead(text, told);
 }

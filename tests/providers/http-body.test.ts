@@ -92,6 +92,18 @@ test("a head tells its framing, and whether the connection goes on", () => {
   expect(parseHead("HTTP/1.1 429 \r\nRetry-After: 3").headers.get("retry-after")).toBe("3");
 });
 
+test("a head has its fields as they came, without what surrounds their values", () => {
+  const { headers } = headOf("A:b", "c: d: e \t", "Set-Cookie: x", "set-cookie: y", "Empty:", "L: \xe9\xa0");
+  expect([...headers]).toEqual([
+    ["a", "b"],
+    ["c", "d: e"],
+    ["empty", ""],
+    ["l", "\xe9"],
+    ["set-cookie", "x"],
+    ["set-cookie", "y"],
+  ]);
+});
+
 test.each([
   ["HTTP/2", "HTTP/2 200 OK"],
   ["no version", "200 OK"],
@@ -106,6 +118,10 @@ test.each([
   ["a body that is compressed", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 1"],
   ["a line that is folded", "HTTP/1.1 200 OK\r\nA: b\r\n c: d"],
   ["space before the colon", "HTTP/1.1 200 OK\r\nContent-Length : 1"],
+  ["a field without a name", "HTTP/1.1 200 OK\r\n: b"],
+  ["a line of nothing", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n"],
+  ["the colon of the next line", "HTTP/1.1 200 OK\r\nA\r\nB: c"],
+  ["a control character at a value's end", "HTTP/1.1 200 OK\r\nA: b\x01"],
   ["no colon", "HTTP/1.1 200 OK\r\nContent-Length"],
   ["a bare line feed", "HTTP/1.1 200 OK\r\nA: b\nContent-Length: 1"],
   ["a NUL", "HTTP/1.1 200 OK\r\nA: b\0c"],
