@@ -52,8 +52,11 @@ export function isPublicAddress(ip: string): boolean {
 
 /** Where a host name leads. */
 export interface Resolver {
-  /** All addresses of a host, which may be an address itself. @throws what the look-up throws. */
-  resolve(hostname: string): Promise<readonly string[]>;
+  /**
+   * All addresses of a host, which may be an address itself; a promise only where they must be looked up. Rejects with what the
+   * look-up throws.
+   */
+  resolve(hostname: string): readonly string[] | Promise<readonly string[]>;
 }
 
 /** How long a look-up is remembered, in milliseconds. */
@@ -70,15 +73,17 @@ export function createResolver({
   now?: () => number;
 } = {}): Resolver {
   const known = new Map<string, { addresses: readonly string[]; until: number }>();
+  const lookUp = async (hostname: string) => {
+    const addresses = await look(hostname);
+    if (known.size >= namesMax) known.delete(known.keys().next().value ?? "");
+    known.set(hostname, { addresses, until: now() + rememberedMs });
+    return addresses;
+  };
   return {
-    async resolve(hostname) {
+    resolve(hostname) {
       if (isIP(hostname) !== 0) return [hostname];
       const found = known.get(hostname);
-      if (found && found.until > now()) return found.addresses;
-      const addresses = await look(hostname);
-      if (known.size >= namesMax) known.delete(known.keys().next().value ?? "");
-      known.set(hostname, { addresses, until: now() + rememberedMs });
-      return addresses;
+      return found && found.until > now() ? found.addresses : lookUp(hostname);
     },
   };
 }

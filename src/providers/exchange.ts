@@ -3,12 +3,10 @@ export interface Exchange {
   /** The answer's head. Rejects where none comes, and with the reason of {@link abort}. */
   readonly head: Promise<AnswerHead>;
   /**
-   * The next piece of the body; `undefined` at the end, and from then on. One at a time, after the head. Rejects where the body
-   * breaks off.
+   * The next piece of the body; `undefined` at the end, and from then on. A promise only where it has to be waited for, or where
+   * the body breaks off: then it rejects. One at a time, after the head.
    */
-  read(): Promise<Uint8Array | undefined>;
-  /** A piece is here, or the end: {@link read} does not have to wait. */
-  readonly ready: boolean;
+  read(): Uint8Array | undefined | Promise<Uint8Array | undefined>;
   /** Gives the answer up, for `reason`: the connection is closed, unless its answer has come to its end. */
   abort(reason: unknown): void;
 }

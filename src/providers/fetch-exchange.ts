@@ -33,9 +33,6 @@ export function fetchExchange(
   };
   return {
     head: ask(),
-    get ready() {
-      return done;
-    },
     async read() {
       if (done || !reader) return undefined;
       try {

@@ -1,13 +1,18 @@
 import { type Framing, malformed } from "./http-head.ts";
 
+/** Gets the pieces of a body. */
+export interface BodySink {
+  take(piece: Uint8Array): void;
+}
+
 /** Finds the end of a body in what comes in. */
 export interface BodyScanner {
   /**
-   * What of `bytes` is the body's goes to `take`, as views. Returns how many bytes follow the body's end; `undefined` where
+   * What of `bytes` is the body's goes to `sink`, as views. Returns how many bytes follow the body's end; `undefined` where
    * it has not come.
    * @throws {UpstreamError} `malformed`
    */
-  push(bytes: Uint8Array, take: (piece: Uint8Array) => void): number | undefined;
+  push(bytes: Uint8Array, sink: BodySink): number | undefined;
 }
 
 /** Longest line between chunks, in bytes: a size and its extensions, or a trailer; and most trailers. */
@@ -39,81 +44,82 @@ function sizeOf(line: Uint8Array): number {
   return size;
 }
 
-function chunked(): BodyScanner {
-  let held: Uint8Array | undefined;
+class Chunked implements BodyScanner {
+  #held: Uint8Array | undefined;
   /** Of the chunk that is being read. */
-  let left = 0;
-  let state: "size" | "data" | "data-end" | "trailers" = "size";
-  let trailers = 0;
+  #left = 0;
+  #state: "size" | "data" | "data-end" | "trailers" = "size";
+  #trailers = 0;
 
   /** Takes a line's content and says what comes next; returns whether the body is over. */
-  const endLine = (line: Uint8Array): boolean => {
-    if (state === "size") {
-      left = sizeOf(line);
-      state = left === 0 ? "trailers" : "data";
+  #endLine(line: Uint8Array): boolean {
+    if (this.#state === "size") {
+      this.#left = sizeOf(line);
+      this.#state = this.#left === 0 ? "trailers" : "data";
       return false;
     }
-    if (state === "data-end") {
+    if (this.#state === "data-end") {
       if (line.length > 0) throw malformed("a chunk that is longer than its size");
-      state = "size";
+      this.#state = "size";
       return false;
     }
-    if (++trailers > trailersMax) throw malformed("too many trailers");
+    if (++this.#trailers > trailersMax) throw malformed("too many trailers");
     return line.length === 0;
-  };
+  }
 
-  return {
-    push(bytes, take) {
-      let at = 0;
-      while (at < bytes.length) {
-        if (state === "data") {
-          const end = Math.min(bytes.length, at + left);
-          take(bytes.subarray(at, end));
-          left -= end - at;
-          at = end;
-          if (left === 0) state = "data-end";
-          continue;
-        }
-        const end = bytes.indexOf(lf, at);
-        const piece = bytes.subarray(at, end === -1 ? bytes.length : end);
-        const line = held ? Buffer.concat([held, piece]) : piece;
-        if (line.length > lineBytesMax) throw malformed("a line between chunks that is too long");
-        if (end === -1) {
-          // A copy: what it is a view of may be large.
-          held = new Uint8Array(line);
-          return undefined;
-        }
-        held = undefined;
-        at = end + 1;
-        if (line.at(-1) !== cr) throw malformed("a line between chunks without its end");
-        if (endLine(line.subarray(0, -1))) return bytes.length - at;
+  push(bytes: Uint8Array, sink: BodySink): number | undefined {
+    let at = 0;
+    while (at < bytes.length) {
+      if (this.#state === "data") {
+        const end = Math.min(bytes.length, at + this.#left);
+        sink.take(bytes.subarray(at, end));
+        this.#left -= end - at;
+        at = end;
+        if (this.#left === 0) this.#state = "data-end";
+        continue;
       }
-      return undefined;
-    },
-  };
+      const end = bytes.indexOf(lf, at);
+      const piece = bytes.subarray(at, end === -1 ? bytes.length : end);
+      const line = this.#held ? Buffer.concat([this.#held, piece]) : piece;
+      if (line.length > lineBytesMax) throw malformed("a line between chunks that is too long");
+      if (end === -1) {
+        // A copy: what it is a view of may be large.
+        this.#held = new Uint8Array(line);
+        return undefined;
+      }
+      this.#held = undefined;
+      at = end + 1;
+      if (line.at(-1) !== cr) throw malformed("a line between chunks without its end");
+      if (this.#endLine(line.subarray(0, -1))) return bytes.length - at;
+    }
+    return undefined;
+  }
 }
 
-function counted(bytesOfBody: number): BodyScanner {
-  let left = bytesOfBody;
-  return {
-    push(bytes, take) {
-      const own = Math.min(left, bytes.length);
-      if (own > 0) take(own === bytes.length ? bytes : bytes.subarray(0, own));
-      left -= own;
-      return left === 0 ? bytes.length - own : undefined;
-    },
-  };
+class Counted implements BodyScanner {
+  #left: number;
+
+  constructor(bytes: number) {
+    this.#left = bytes;
+  }
+
+  push(bytes: Uint8Array, sink: BodySink): number | undefined {
+    const own = Math.min(this.#left, bytes.length);
+    if (own > 0) sink.take(own === bytes.length ? bytes : bytes.subarray(0, own));
+    this.#left -= own;
+    return this.#left === 0 ? bytes.length - own : undefined;
+  }
 }
 
 const endless: BodyScanner = {
-  push(bytes, take) {
-    if (bytes.length > 0) take(bytes);
+  push(bytes, sink) {
+    if (bytes.length > 0) sink.take(bytes);
     return undefined;
   },
 };
 
 /** A scanner for one body. One of a known length that is 0 ends with the first push, even of nothing. */
 export function createBodyScanner(framing: Framing): BodyScanner {
-  if (framing.kind === "chunked") return chunked();
-  return framing.kind === "length" ? counted(framing.bytes) : endless;
+  if (framing.kind === "chunked") return new Chunked();
+  return framing.kind === "length" ? new Counted(framing.bytes) : endless;
 }

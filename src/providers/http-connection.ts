@@ -1,6 +1,6 @@
 import type { Socket, SocketHandler } from "bun";
 import type { Exchange } from "./exchange.ts";
-import { createExchange, type Serving } from "./http-exchange.ts";
+import { type Carrier, HttpExchange } from "./http-exchange.ts";
 import type { Head } from "./http-head.ts";
 
 /** Where a connection leads. */
@@ -72,8 +72,8 @@ export function openConnection(
     };
     const established = (opened: Socket<Events>) => {
       signal.removeEventListener("abort", abandon);
-      const { connection, events } = overSocket(opened, released);
-      opened.data = events;
+      const connection = new HttpConnection(opened, released);
+      opened.data = connection;
       resolve(connection);
     };
     const failed = (error: unknown) => {
@@ -110,75 +110,91 @@ export function openConnection(
   });
 }
 
-function overSocket(socket: Socket<Events>, released: (connection: Connection) => void) {
-  let open = true;
-  let serving: Serving | undefined;
+class HttpConnection implements Connection, Carrier, Events {
+  readonly #socket: Socket<Events>;
+  readonly #released: (connection: Connection) => void;
+  #open = true;
+  #serving: HttpExchange | undefined;
   /** What of the request the system has not taken yet. */
-  let unsent: Uint8Array | undefined;
-  let idleMs: number | undefined;
+  #unsent: Uint8Array | undefined;
+  #idleMs: number | undefined;
 
-  const close = () => {
-    open = false;
-    socket.terminate();
-  };
+  constructor(socket: Socket<Events>, released: (connection: Connection) => void) {
+    this.#socket = socket;
+    this.#released = released;
+  }
 
-  /** The answer is complete, with nothing after it. */
-  const release = ({ reusable, idleMs: kept }: Head) => {
-    serving = undefined;
-    idleMs = kept;
-    // An answer that came before its question was sent leaves the other side in the middle of something.
-    if (!open || !reusable || unsent) return close();
-    released(connection);
-  };
+  get usable() {
+    return this.#open && !this.#serving;
+  }
 
-  const flush = () => {
-    if (!unsent) return;
-    const written = socket.write(unsent);
-    if (written > 0) unsent = written < unsent.length ? unsent.subarray(written) : undefined;
-  };
+  get idleMs() {
+    return this.#idleMs;
+  }
 
-  const send = (head: string, body: string) => {
-    const text = head + body;
-    const written = socket.write(text);
-    if (written < 0 || !open) throw new StaleConnection();
+  ask(head: string, body: string): Exchange {
+    const exchange = new HttpExchange(this);
+    this.#serving = exchange;
+    try {
+      this.#send(head + body);
+    } catch (error) {
+      this.#serving = undefined;
+      this.close();
+      throw error;
+    }
+    return exchange;
+  }
+
+  #send(text: string): void {
+    const written = this.#socket.write(text);
+    if (written < 0 || !this.#open) throw new StaleConnection();
     // Both counts are the same for ASCII alone; a text that was taken whole has no fewer bytes than characters.
     const whole = written >= text.length ? Buffer.byteLength(text) : Number.POSITIVE_INFINITY;
-    if (written < whole) unsent = Buffer.from(text).subarray(written);
-  };
+    if (written < whole) this.#unsent = Buffer.from(text).subarray(written);
+  }
 
-  const connection: Connection = {
-    get usable() {
-      return open && !serving;
-    },
-    get idleMs() {
-      return idleMs;
-    },
-    ask(head, body) {
-      const { exchange, side } = createExchange({ socket, release, close });
-      serving = side;
-      try {
-        send(head, body);
-      } catch (error) {
-        serving = undefined;
-        close();
-        throw error;
-      }
-      return exchange;
-    },
-    close,
-  };
-  const events: Events = {
-    opened: () => {},
-    secured: () => {},
+  pause() {
+    this.#socket.pause();
+  }
+
+  resume() {
+    this.#socket.resume();
+  }
+
+  release({ reusable, idleMs }: Head) {
+    this.#serving = undefined;
+    this.#idleMs = idleMs;
+    // An answer that came before its question was sent leaves the other side in the middle of something.
+    if (!this.#open || !reusable || this.#unsent) return this.close();
+    this.#released(this);
+  }
+
+  close() {
+    this.#open = false;
+    this.#socket.terminate();
+  }
+
+  opened() {}
+
+  secured() {}
+
+  data(bytes: Uint8Array) {
+    if (this.#serving) this.#serving.data(bytes);
     // Nobody has asked for this: whatever it is, it is not the answer to the next request.
-    data: (bytes) => (serving ? serving.data(bytes) : close()),
-    drained: flush,
-    closed(error) {
-      open = false;
-      const broken = serving;
-      serving = undefined;
-      broken?.closed(error);
-    },
-  };
-  return { connection, events };
+    else this.close();
+  }
+
+  drained() {
+    if (!this.#unsent) return;
+    const written = this.#socket.write(this.#unsent);
+    if (written > 0)
+      this.#unsent = written < this.#unsent.length ? this.#unsent.subarray(written) : undefined;
+  }
+
+  closed(error: Error | undefined) {
+    this.#open = false;
+    const broken = this.#serving;
+    this.#serving = undefined;
+    broken?.closed(error);
+  }
 }

@@ -1,7 +1,6 @@
-import type { Socket } from "bun";
 import { UpstreamError } from "../errors/app-error.ts";
 import type { AnswerHead, Exchange } from "./exchange.ts";
-import { type BodyScanner, createBodyScanner } from "./http-body.ts";
+import { type BodyScanner, type BodySink, createBodyScanner } from "./http-body.ts";
 import { type Head, headBytesMax, malformed, parseHead } from "./http-head.ts";
 
 /** Bytes that may lie unread before the other side is held back. Bun reads up to 512 KiB at a time. */
@@ -15,16 +14,14 @@ const sectionBytes = 64 * 1024;
 
 const cut = (cause: unknown) => new UpstreamError("cut", { cause });
 
-/** The exchange that a connection is busy with, as the socket sees it. */
-export interface Serving {
-  data(bytes: Uint8Array): void;
-  closed(error: Error | undefined): void;
-}
-
-interface ExchangeNeeds {
-  socket: Pick<Socket, "pause" | "resume">;
-  release: (head: Head) => void;
-  close: () => void;
+/** The connection that an exchange keeps busy, as the exchange sees it. */
+export interface Carrier {
+  /** Holds the other side back. */
+  pause(): void;
+  resume(): void;
+  /** The answer is complete, with nothing after it. */
+  release(head: Head): void;
+  close(): void;
 }
 
 interface Waiter {
@@ -32,156 +29,176 @@ interface Waiter {
   reject: (error: unknown) => void;
 }
 
+/** How an answer went: its body is complete, or broke off for a reason. */
+interface Outcome {
+  error?: unknown;
+}
+
+const complete: Outcome = {};
+
+/** Methods that do for any bytes as well; making a buffer of them costs more. */
+const ofBuffers = Buffer.prototype;
+
 /**
- * The exchange that a connection serves next, and its side of it: what is read of one answer, and when the connection is free.
+ * The exchange that a connection serves next: what is read of one answer, and when the connection is free. A class, since one
+ * is made for every call: its methods are made once.
  */
-export function createExchange({ socket, release, close }: ExchangeNeeds): {
-  exchange: Exchange;
-  side: Serving;
-} {
-  const { promise, resolve: resolveHead, reject: rejectHead } = Promise.withResolvers<AnswerHead>();
-  let head: Head | undefined;
-  let body: BodyScanner | undefined;
+export class HttpExchange implements Exchange, BodySink {
+  readonly head: Promise<AnswerHead>;
+  #resolveHead!: (head: AnswerHead) => void;
+  #rejectHead!: (error: unknown) => void;
+  readonly #carrier: Carrier;
+  #head: Head | undefined;
+  #body: BodyScanner | undefined;
   /** Bytes of a head that is not complete. */
-  let held: Uint8Array | undefined;
-  /** What has come and was not read, the first of it at `readAt`; what stands before was read, and is let go. */
-  const pieces: (Uint8Array | undefined)[] = [];
-  let readAt = 0;
-  let unread = 0;
-  let paused = false;
-  let waiter: Waiter | undefined;
-  /** How it went: the body is complete, or broke off for a reason. */
-  let outcome: { error?: unknown } | undefined;
+  #held: Uint8Array | undefined;
+  /** What has come and was not read, the first of it at `#readAt`; what stands before was read, and is let go. */
+  readonly #pieces: (Uint8Array | undefined)[] = [];
+  #readAt = 0;
+  #unread = 0;
+  #paused = false;
+  #waiter: Waiter | undefined;
+  #outcome: Outcome | undefined;
 
-  const end = (how: { error?: unknown }) => {
-    outcome = how;
-    held = undefined;
-    const waiting = waiter;
-    waiter = undefined;
-    if (!("error" in how)) return waiting?.resolve(undefined);
-    if (head === undefined) rejectHead(how.error);
-    else waiting?.reject(how.error);
-  };
-  const fail = (error: unknown) => {
-    if (outcome) return;
-    end({ error });
-    close();
-  };
+  constructor(carrier: Carrier) {
+    this.#carrier = carrier;
+    this.head = new Promise((resolve, reject) => {
+      this.#resolveHead = resolve;
+      this.#rejectHead = reject;
+    });
+  }
 
-  const take = (piece: Uint8Array) => {
-    if (!waiter) {
-      pieces.push(piece);
-      unread += piece.byteLength;
+  #end(how: Outcome): void {
+    this.#outcome = how;
+    this.#held = undefined;
+    const waiter = this.#waiter;
+    this.#waiter = undefined;
+    if (!("error" in how)) waiter?.resolve(undefined);
+    else if (this.#head === undefined) this.#rejectHead(how.error);
+    else waiter?.reject(how.error);
+  }
+
+  #fail(error: unknown): void {
+    if (this.#outcome) return;
+    this.#end({ error });
+    this.#carrier.close();
+  }
+
+  take(piece: Uint8Array): void {
+    const waiter = this.#waiter;
+    if (waiter) {
+      this.#waiter = undefined;
+      waiter.resolve(piece);
       return;
     }
-    const { resolve } = waiter;
-    waiter = undefined;
-    resolve(piece);
-  };
+    this.#pieces.push(piece);
+    this.#unread += piece.byteLength;
+  }
 
   /** Where the body begins; `undefined` while the head is not complete. */
-  const readHead = (bytes: Uint8Array): number | undefined => {
-    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  #readHead(bytes: Uint8Array): number | undefined {
     for (let at = 0; ; ) {
-      const headEnd = buffer.indexOf("\r\n\r\n", at, "latin1");
-      if ((headEnd === -1 ? buffer.length : headEnd) - at > headBytesMax)
+      const headEnd = ofBuffers.indexOf.call(bytes, "\r\n\r\n", at, "latin1");
+      if ((headEnd === -1 ? bytes.length : headEnd) - at > headBytesMax)
         throw malformed("a head that is too long");
       if (headEnd === -1) {
-        held = new Uint8Array(buffer.subarray(at));
+        this.#held = new Uint8Array(bytes.subarray(at));
         return undefined;
       }
-      const found = parseHead(buffer.toString("latin1", at, headEnd));
+      const found = parseHead(ofBuffers.toString.call(bytes, "latin1", at, headEnd));
       at = headEnd + 4;
       if (found.status === 101) throw malformed("another protocol");
       // An interim answer: the real one follows (RFC 9110, section 15.2).
       if (found.status < 200) continue;
-      head = found;
-      body = createBodyScanner(found.framing);
+      this.#head = found;
+      this.#body = createBodyScanner(found.framing);
       return at;
     }
-  };
+  }
 
   /** Takes what has come, with `after` more bytes behind it. */
-  const read = (bytes: Uint8Array, after: number): void => {
+  #read(bytes: Uint8Array, after: number): void {
     let from = 0;
-    if (!head) {
-      const known = held ? Buffer.concat([held, bytes]) : bytes;
-      const at = readHead(known);
+    if (!this.#head) {
+      const known = this.#held ? Buffer.concat([this.#held, bytes]) : bytes;
+      const at = this.#readHead(known);
       if (at === undefined) return;
-      held = undefined;
+      this.#held = undefined;
       bytes = known;
       from = at;
     }
-    if (from > 0) resolveHead(head as Head);
-    const rest = (body as BodyScanner).push(from === 0 ? bytes : bytes.subarray(from), take);
+    const head = this.#head as unknown as Head;
+    if (from > 0) this.#resolveHead(head);
+    const rest = (this.#body as BodyScanner).push(from === 0 ? bytes : bytes.subarray(from), this);
     if (rest === undefined) return;
-    end({});
-    if (paused) socket.resume();
+    this.#end(complete);
+    if (this.#paused) this.#carrier.resume();
     // More than was promised: where one answer ends and the next begins is anybody's guess.
-    if (rest + after > 0) close();
-    else release(head as Head);
-  };
+    if (rest + after > 0) this.#carrier.close();
+    else this.#carrier.release(head);
+  }
 
-  const side: Serving = {
-    data(bytes) {
-      if (outcome) return close();
-      const size = bytes.byteLength;
-      try {
-        if (size <= sectionBytes) read(bytes, 0);
-        else {
-          for (let at = 0; at < size && !outcome; at += sectionBytes) {
-            const section = bytes.slice(at, at + sectionBytes);
-            read(section, size - at - section.byteLength);
-          }
+  /** Bytes have come. */
+  data(bytes: Uint8Array): void {
+    if (this.#outcome) {
+      this.#carrier.close();
+      return;
+    }
+    const size = bytes.byteLength;
+    try {
+      if (size <= sectionBytes) this.#read(bytes, 0);
+      else {
+        for (let at = 0; at < size && !this.#outcome; at += sectionBytes) {
+          const section = bytes.slice(at, at + sectionBytes);
+          this.#read(section, size - at - section.byteLength);
         }
-      } catch (error) {
-        return fail(error);
       }
-      if (!outcome && !paused && (unread >= unreadBytesMax || size >= unreadBytesMax)) {
-        paused = true;
-        socket.pause();
-      }
-    },
-    closed(error) {
-      if (outcome) return;
-      if (head?.framing.kind === "close" && error === undefined) return end({});
-      end({ error: head ? cut(error) : (error ?? new Error("the connection was closed before an answer")) });
-    },
-  };
+    } catch (error) {
+      this.#fail(error);
+    }
+    if (!this.#outcome && !this.#paused && (this.#unread >= unreadBytesMax || size >= unreadBytesMax)) {
+      this.#paused = true;
+      this.#carrier.pause();
+    }
+  }
 
-  const exchange: Exchange = {
-    head: promise,
-    get ready() {
-      return readAt < pieces.length || outcome !== undefined;
-    },
-    read() {
-      const piece = pieces[readAt];
-      if (piece !== undefined) {
-        pieces[readAt++] = undefined;
-        unread -= piece.byteLength;
-        if (readAt === pieces.length) {
-          pieces.length = 0;
-          readAt = 0;
-        }
-        return Promise.resolve(piece);
-      }
-      if (outcome) return "error" in outcome ? Promise.reject(outcome.error) : Promise.resolve(undefined);
-      if (paused) {
-        paused = false;
-        socket.resume();
-      }
-      return new Promise((resolve, reject) => {
-        waiter = { resolve, reject };
-      });
-    },
-    abort(reason) {
-      const some = readAt < pieces.length;
-      pieces.length = 0;
-      readAt = 0;
-      if (!outcome) fail(reason);
-      // Who reads on after that must not take it for the answer's end.
-      else if (some) outcome = { error: reason };
-    },
-  };
-  return { exchange, side };
+  /** The connection is no more. */
+  closed(error: Error | undefined): void {
+    if (this.#outcome) return;
+    const head = this.#head;
+    if (!head) this.#end({ error: error ?? new Error("the connection was closed before an answer") });
+    else this.#end(head.framing.kind === "close" && error === undefined ? complete : { error: cut(error) });
+  }
+
+  read(): Uint8Array | undefined | Promise<Uint8Array | undefined> {
+    const piece = this.#pieces[this.#readAt];
+    if (piece !== undefined) {
+      this.#pieces[this.#readAt++] = undefined;
+      this.#unread -= piece.byteLength;
+      if (this.#readAt === this.#pieces.length) this.#letGo();
+      return piece;
+    }
+    const outcome = this.#outcome;
+    if (outcome) return "error" in outcome ? Promise.reject(outcome.error) : undefined;
+    if (this.#paused) {
+      this.#paused = false;
+      this.#carrier.resume();
+    }
+    return new Promise((resolve, reject) => {
+      this.#waiter = { resolve, reject };
+    });
+  }
+
+  #letGo(): void {
+    this.#pieces.length = 0;
+    this.#readAt = 0;
+  }
+
+  abort(reason: unknown): void {
+    const some = this.#readAt < this.#pieces.length;
+    this.#letGo();
+    if (!this.#outcome) this.#fail(reason);
+    // Who reads on after that must not take it for the answer's end.
+    else if (some) this.#outcome = { error: reason };
+  }
 }

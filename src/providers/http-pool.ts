@@ -2,6 +2,8 @@ import { type Connection, type Endpoint, openConnection } from "./http-connectio
 
 /** Connections that are open and idle, to be used again. */
 export interface ConnectionPool extends Disposable {
+  /** An idle connection that leads there, where one was used a moment ago. */
+  takeFresh(to: Endpoint): Connection | undefined;
   /**
    * An idle connection that leads there, the one that was used last; `undefined` without one. One that has rested is given
    * out only after its close, if it has come, was heard of.
@@ -76,6 +78,14 @@ export function createConnectionPool({ now }: { now: () => number }): Connection
   };
 
   return {
+    takeFresh(to) {
+      const connections = idle.get(keyOf(to)) ?? [];
+      const last = connections.at(-1);
+      const at = now();
+      if (!last?.connection.usable || at - last.since > freshMs || at >= last.until) return undefined;
+      connections.pop();
+      return last.connection;
+    },
     async take(to) {
       const key = keyOf(to);
       for (let last = idle.get(key)?.pop(); last; last = idle.get(key)?.pop()) {

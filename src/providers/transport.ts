@@ -1,12 +1,11 @@
 import { createConnection } from "node:net";
-import { UpstreamError, type UpstreamReason } from "../errors/app-error.ts";
+import { UpstreamError } from "../errors/app-error.ts";
 import { createDeadlines } from "./deadlines.ts";
 import { createResolver, isPublicAddress, type Resolver } from "./egress.ts";
-import type { AnswerHead, Exchange } from "./exchange.ts";
-import { fetchExchange } from "./fetch-exchange.ts";
-import { type Endpoint, StaleConnection } from "./http-connection.ts";
-import { isField } from "./http-head.ts";
+import type { Endpoint } from "./http-connection.ts";
 import { createConnectionPool } from "./http-pool.ts";
+import { createFieldLines, createPlaces } from "./place.ts";
+import { TransportCall } from "./transport-call.ts";
 
 /** Limits of one upstream call, in milliseconds. */
 export interface Timeouts {
@@ -85,19 +84,6 @@ export interface TransportOptions {
   now?: () => number;
 }
 
-/**
- * How long an answered request vouches for its origin. A handshake of `Bun.connect` cannot be given up: it stays half open until
- * the kernel tires. So where nothing vouches, one that can be is tried beforehand; longer trusts a host that may be gone,
- * shorter costs a round trip more.
- */
-const vouchedMs = 30_000;
-
-/** Longest body that is read as a whole, in bytes: an answer is text, and one without an end must not fill the memory. */
-const wholeBytesMax = 64 * 1024 * 1024;
-
-/** Most origins of which something is remembered. */
-const originsMax = 1000;
-
 const handshake: Connect = ({ hostname, port }, signal) =>
   new Promise((resolve, reject) => {
     const socket = createConnection({ host: hostname, port });
@@ -115,33 +101,6 @@ const handshake: Connect = ({ hostname, port }, signal) =>
     if (signal.aborted) abandon();
   });
 
-/** A URL, taken apart once. */
-interface Place {
-  origin: string;
-  endpoint: Endpoint;
-  /** As `Host` names it. */
-  host: string;
-  path: string;
-  /** When it was last answered; minus infinity where nothing vouches for it. Shared by all places of one origin. */
-  vouched: { at: number };
-}
-
-/** The lines of headers as they are sent, each checked. @throws {TypeError} one that cannot be sent. */
-function fieldLines(headers: Readonly<Record<string, string>>): string {
-  let lines = "";
-  for (const [name, text] of Object.entries(headers)) {
-    const value = text.trim();
-    if (!isField(name, value)) throw new TypeError(`the header ${name} cannot be sent`);
-    lines += `${name}: ${value}\r\n`;
-  }
-  return lines;
-}
-
-/** The reason of calls that have ended; shared, since making an error costs more than the rest of the ending. */
-const over = new DOMException("The call is over", "AbortError");
-
-const tooLarge = () => new UpstreamError("malformed", { cause: new Error("body too large") });
-
 /** The limits and the guard of all calls to providers. */
 export const createTransport = ({
   connect = handshake,
@@ -150,216 +109,30 @@ export const createTransport = ({
   now = () => performance.now(),
 }: TransportOptions = {}): Transport => {
   const pool = createConnectionPool({ now });
-  const deadlines = createDeadlines({ now });
-  const places = new Map<string, Place>();
-  const answered = new Map<string, { at: number }>();
-  const lines = new WeakMap<Readonly<Record<string, string>>, string>();
 
-  const placeOf = (text: string): Place => {
-    const known = places.get(text);
-    if (known) return known;
-    const url = new URL(text);
-    const secure = url.protocol === "https:";
-    const hostname = url.hostname.replace(/^\[(.*)\]$/, "$1");
-    let vouched = answered.get(url.origin);
-    if (!vouched) {
-      vouched = { at: Number.NEGATIVE_INFINITY };
-      if (answered.size >= originsMax) answered.delete(answered.keys().next().value ?? "");
-      answered.set(url.origin, vouched);
-    }
-    const port = Number(url.port) || (secure ? 443 : 80);
-    const place = {
-      origin: url.origin,
-      endpoint: { hostname, port, serverName: secure ? hostname : undefined },
-      host: url.host,
-      path: url.pathname + url.search,
-      vouched,
-    };
-    if (places.size >= originsMax) places.delete(places.keys().next().value ?? "");
-    places.set(text, place);
-    return place;
-  };
-
-  const linesOf = (headers: Readonly<Record<string, string>>): string => {
-    let known = lines.get(headers);
-    if (known === undefined) {
-      known = fieldLines(headers);
-      lines.set(headers, known);
-    }
-    return known;
-  };
-
-  /** The address to dial. @throws {UpstreamError} `blocked` */
-  const guard = async (hostname: string): Promise<string> => {
-    const addresses = await resolver.resolve(hostname);
+  /** @throws {UpstreamError} `blocked` */
+  const guarded = ({ port, serverName }: Endpoint, addresses: readonly string[]): Endpoint => {
     if (addresses.length === 0 || !addresses.every(isAllowed)) throw new UpstreamError("blocked");
-    return addresses[0] as string;
+    return { hostname: addresses[0] as string, port, serverName };
   };
 
-  const open = (callerSignal: AbortSignal, { totalMs }: Pick<Timeouts, "totalMs">): Call => {
-    let own: AbortController | undefined;
-    /** Why the call has ended before its time. */
-    let ended: { reason: unknown } | undefined;
-    /** Ends the attempt that is under way. */
-    let endAttempt: ((reason: unknown) => void) | undefined;
-    const end = (reason: unknown) => {
-      if (ended) return;
-      ended = { reason };
-      own?.abort(reason);
-      endAttempt?.(reason);
-    };
-    const throwIfEnded = () => {
-      if (ended) throw ended.reason;
-    };
-    const leave = () => end(callerSignal.reason);
-    if (callerSignal.aborted) leave();
-    else callerSignal.addEventListener("abort", leave, { once: true });
-    const total = deadlines.start(totalMs, () => end(new UpstreamError("timeout_total")));
-
-    /** Runs `work` under a limit of this attempt. */
-    const limited = async <T>(
-      ms: number,
-      reason: UpstreamReason,
-      abort: (reason: unknown) => void,
-      work: Promise<T>,
-    ): Promise<T> => {
-      const limit = deadlines.start(ms, () => abort(new UpstreamError(reason)));
-      try {
-        return await work;
-      } finally {
-        limit.clear();
-      }
-    };
-
-    /** Sends over a connection of the pool, or over a new one. */
-    const exchangeAt = async (
-      place: Place,
-      request: { head: string; body: string },
-      { local, timeouts }: Outgoing,
-    ): Promise<Exchange> => {
-      const { endpoint } = place;
-      const ask = async (to: Endpoint): Promise<Exchange | undefined> => {
-        for (let known = await pool.take(to); known; known = await pool.take(to)) {
-          if (ended) known.close();
-          throwIfEnded();
-          try {
-            return known.ask(request.head, request.body);
-          } catch (error) {
-            if (!(error instanceof StaleConnection)) throw error;
-          }
-        }
-        return undefined;
-      };
-      const idle = local ? await ask(endpoint) : undefined;
-      if (idle) return idle;
-      throwIfEnded();
-      const attempt = new AbortController();
-      const abort = (reason: unknown) => attempt.abort(reason);
-      endAttempt = abort;
-      const reach = async (): Promise<Exchange> => {
-        const to = local ? endpoint : { ...endpoint, hostname: await guard(endpoint.hostname) };
-        attempt.signal.throwIfAborted();
-        const idle = local ? undefined : await ask(to);
-        if (idle) return idle;
-        if (now() - place.vouched.at >= vouchedMs) await connect(to, attempt.signal);
-        attempt.signal.throwIfAborted();
-        const connection = await pool.open(to, attempt.signal);
-        return connection.ask(request.head, request.body);
-      };
-      // Looking a name up cannot be given up.
-      const aborted = new Promise<never>((_, reject) => {
-        attempt.signal.addEventListener("abort", () => reject(attempt.signal.reason), { once: true });
-      });
-      try {
-        return await limited(timeouts.connectMs, "timeout_connect", abort, Promise.race([reach(), aborted]));
-      } catch (error) {
-        throw attempt.signal.aborted ? attempt.signal.reason : error;
-      }
-    };
-
-    const send = async (url: string, outgoing: Outgoing): Promise<UpstreamAnswer> => {
-      const { method = "POST", headers, body = "", streamed, timeouts, proxied } = outgoing;
-      endAttempt?.(over);
-      throwIfEnded();
-      const startedAt = now();
-      const place = placeOf(url);
-      let exchange: Exchange;
-      let head: AnswerHead;
-      try {
-        if (proxied) exchange = fetchExchange(url, { method, headers, body });
-        else {
-          // What is compressed would have to be unpacked, and would come late.
-          const fixed = `${method} ${place.path} HTTP/1.1\r\nhost: ${place.host}\r\naccept-encoding: identity\r\n`;
-          const length = method === "GET" ? "" : `content-length: ${Buffer.byteLength(body)}\r\n`;
-          const request = { head: `${fixed}${linesOf(headers)}${length}\r\n`, body };
-          exchange = await exchangeAt(place, request, outgoing);
-        }
-        const { abort } = exchange;
-        endAttempt = abort;
-        if (ended) abort(ended.reason);
-        head = await (streamed
-          ? limited(timeouts.firstByteMs, "timeout_first_byte", abort, exchange.head)
-          : exchange.head);
-      } catch (cause) {
-        place.vouched.at = Number.NEGATIVE_INFINITY;
-        throwIfEnded();
-        throw cause instanceof UpstreamError ? cause : new UpstreamError("unreachable", { cause });
-      }
-      place.vouched.at = now();
-
-      const { abort } = exchange;
-      let first = streamed;
-      const read = (): Promise<Uint8Array | undefined> => {
-        if (exchange.ready) {
-          first = false;
-          return exchange.read();
-        }
-        const firstMs = Math.max(1, Math.ceil(timeouts.firstByteMs - (now() - startedAt)));
-        const [ms, reason] = first
-          ? ([firstMs, "timeout_first_byte"] as const)
-          : ([timeouts.idleMs, "timeout_idle"] as const);
-        first = false;
-        return limited(ms, reason, abort, exchange.read());
-      };
-      const bytes = async (): Promise<Uint8Array> => {
-        if ((head.length ?? 0) > wholeBytesMax) throw tooLarge();
-        const pieces: Uint8Array[] = [];
-        let size = 0;
-        for (let piece = await read(); piece; piece = await read()) {
-          size += piece.byteLength;
-          if (size > wholeBytesMax) throw tooLarge();
-          pieces.push(piece);
-          if (size === head.length) break;
-        }
-        return pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces);
-      };
-      return {
-        status: head.status,
-        get headers() {
-          return head.headers;
-        },
-        bytes,
-        read,
-      };
-    };
-
-    return {
-      get signal() {
-        if (!own) {
-          own = new AbortController();
-          if (ended) own.abort(ended.reason);
-        }
-        return own.signal;
-      },
-      throwIfEnded,
-      send,
-      [Symbol.dispose]: () => {
-        total.clear();
-        callerSignal.removeEventListener("abort", leave);
-        endAttempt?.(over);
-      },
-    };
+  const shared = {
+    pool,
+    connect,
+    now,
+    deadlines: createDeadlines({ now }),
+    placeOf: createPlaces(),
+    linesOf: createFieldLines(),
+    addressOf(endpoint: Endpoint) {
+      const addresses = resolver.resolve(endpoint.hostname);
+      return addresses instanceof Promise
+        ? addresses.then((found) => guarded(endpoint, found))
+        : guarded(endpoint, addresses);
+    },
   };
 
-  return { open, [Symbol.dispose]: () => pool[Symbol.dispose]() };
+  return {
+    open: (signal, { totalMs }) => new TransportCall(shared, signal, totalMs),
+    [Symbol.dispose]: () => pool[Symbol.dispose](),
+  };
 };

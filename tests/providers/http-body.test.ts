@@ -11,8 +11,10 @@ const scan = (framing: Framing, pieces: readonly string[]) => {
   let body = "";
   let after: number | undefined;
   for (const piece of pieces) {
-    after = scanner.push(bytesOf(piece), (part) => {
-      body += Buffer.from(part).toString("latin1");
+    after = scanner.push(bytesOf(piece), {
+      take(part) {
+        body += Buffer.from(part).toString("latin1");
+      },
     });
   }
   return { body, after };

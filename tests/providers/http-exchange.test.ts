@@ -1,6 +1,6 @@
 import { heapStats } from "bun:jsc";
 import { expect, test } from "bun:test";
-import { createExchange } from "../../src/providers/http-exchange.ts";
+import { HttpExchange } from "../../src/providers/http-exchange.ts";
 
 const kibibyte = 1024;
 const encoder = new TextEncoder();
@@ -9,11 +9,14 @@ const encoder = new TextEncoder();
 function answering(length: number) {
   const told: string[] = [];
   const tell = (what: string) => () => void told.push(what);
-  // biome-ignore lint/suspicious/noExplicitAny: a socket's `pause` and `resume` return nothing that is looked at.
-  const socket = { pause: tell("pause"), resume: tell("resume") } as any;
-  const { exchange, side } = createExchange({ socket, release: tell("release"), close: tell("close") });
-  side.data(encoder.encode(`HTTP/1.1 200 OK\r\nContent-Length: ${length}\r\n\r\n`));
-  return { exchange, side, told };
+  const exchange = new HttpExchange({
+    pause: tell("pause"),
+    resume: tell("resume"),
+    release: tell("release"),
+    close: tell("close"),
+  });
+  exchange.data(encoder.encode(`HTTP/1.1 200 OK\r\nContent-Length: ${length}\r\n\r\n`));
+  return { exchange, told };
 }
 
 /** What is held, in bytes: objects, and the buffers of those that have some. */
@@ -26,8 +29,8 @@ test("of what came at once only what is unread is held", async () => {
   const before = held();
   const exchanges = [];
   for (let count = 0; count < 32; count++) {
-    const { exchange, side } = answering(512 * kibibyte);
-    side.data(new Uint8Array(511 * kibibyte));
+    const { exchange } = answering(512 * kibibyte);
+    exchange.data(new Uint8Array(511 * kibibyte));
     for (let read = 0; read < 448 * kibibyte; ) read += (await exchange.read())?.byteLength ?? 0;
     exchanges.push(exchange);
   }
@@ -40,8 +43,8 @@ test("of many pieces that came one by one those that were read are let go", asyn
   const before = held();
   const exchanges = [];
   for (let count = 0; count < 32; count++) {
-    const { exchange, side } = answering(513 * kibibyte);
-    for (let came = 0; came < 16; came++) side.data(new Uint8Array(32 * kibibyte));
+    const { exchange } = answering(513 * kibibyte);
+    for (let came = 0; came < 16; came++) exchange.data(new Uint8Array(32 * kibibyte));
     for (let read = 0; read < 15; read++) await exchange.read();
     exchanges.push(exchange);
   }
@@ -52,8 +55,8 @@ test("of many pieces that came one by one those that were read are let go", asyn
 
 test("a large piece comes out as it was, whatever it is cut into", async () => {
   const bytes = new Uint8Array(300 * kibibyte + 7).map((_, at) => at * 31 + (at >> 8));
-  const { exchange, side, told } = answering(bytes.byteLength);
-  side.data(bytes.slice());
+  const { exchange, told } = answering(bytes.byteLength);
+  exchange.data(bytes.slice());
   const pieces: Uint8Array[] = [];
   for (let piece = await exchange.read(); piece; piece = await exchange.read()) pieces.push(piece);
   expect(Buffer.concat(pieces).equals(bytes)).toBe(true);
@@ -63,8 +66,8 @@ test("a large piece comes out as it was, whatever it is cut into", async () => {
 test.each([64, 100, 128])(
   "a connection that says more than the %d KiB that it promised, all at once, is closed",
   async (promised) => {
-    const { exchange, side, told } = answering(promised * kibibyte);
-    side.data(new Uint8Array(192 * kibibyte));
+    const { exchange, told } = answering(promised * kibibyte);
+    exchange.data(new Uint8Array(192 * kibibyte));
     expect(told).toEqual(["close"]);
     let size = 0;
     for (let piece = await exchange.read(); piece; piece = await exchange.read()) size += piece.byteLength;
