@@ -1,4 +1,4 @@
-import { createTextBudget } from "./answer-text.ts";
+import { TextBudget } from "./answer-text.ts";
 import { countOr, isCount, isObject, type Json, listOr, objectOr, textOr } from "./json.ts";
 import type { AnswerReader, AnswerState, TokenUsage } from "./usage.ts";
 
@@ -43,8 +43,8 @@ interface ToolCall {
 /** One of the answer's choices as it is put together. */
 interface Choice {
   index: number;
-  texts: Map<string, string>;
-  tools: Map<number, ToolCall>;
+  texts: Partial<Record<(typeof texts)[number], string>>;
+  tools: Map<number, ToolCall> | undefined;
   finishReason: string | undefined;
 }
 
@@ -64,9 +64,9 @@ export const describeError = (error: unknown): string =>
     500,
   );
 
-/** Watches a chat completion of OpenAI's dialect, or embeddings. */
-export function createChatReader({ contentMax }: { contentMax?: number | undefined } = {}): AnswerReader {
-  const state: AnswerState = {
+/** A class, since one is made for every call: its methods are made once. */
+class ChatReader implements AnswerReader {
+  readonly state: AnswerState = {
     model: undefined,
     finishReason: undefined,
     usage: undefined,
@@ -74,61 +74,70 @@ export function createChatReader({ contentMax }: { contentMax?: number | undefin
     error: undefined,
     ended: false,
   };
-  const budget = createTextBudget(contentMax);
-  const choices = new Map<number, Choice>();
+  readonly #budget: TextBudget;
+  readonly #choices = new Map<number, Choice>();
 
-  const choiceOf = (index: number): Choice => {
-    const known = choices.get(index);
+  constructor(contentMax: number | undefined) {
+    this.#budget = new TextBudget(contentMax);
+  }
+
+  #choiceOf(index: number): Choice {
+    const known = this.#choices.get(index);
     if (known) return known;
-    const choice: Choice = { index, texts: new Map(), tools: new Map(), finishReason: undefined };
-    if (budget.hold(shapes.choice)) choices.set(index, choice);
+    const choice: Choice = { index, texts: {}, tools: undefined, finishReason: undefined };
+    if (this.#budget.hold(shapes.choice)) this.#choices.set(index, choice);
     return choice;
-  };
-  const toolOf = ({ tools }: Choice, index: number): ToolCall => {
-    const known = tools.get(index);
+  }
+
+  #toolOf(choice: Choice, index: number): ToolCall {
+    choice.tools ??= new Map();
+    const known = choice.tools.get(index);
     if (known) return known;
     const tool: ToolCall = { id: undefined, name: undefined, arguments: "" };
-    if (budget.hold(shapes.tool)) tools.set(index, tool);
+    if (this.#budget.hold(shapes.tool)) choice.tools.set(index, tool);
     return tool;
-  };
-  /** What replaces `before`, as far as there is room for it. */
-  const replacing = (before: string | undefined, value: unknown): string | undefined => {
-    const text = textOr(value);
-    return text !== undefined && text !== before && budget.hold(text) ? text : before;
-  };
+  }
 
-  const readTools = (choice: Choice, calls: unknown) => {
+  /** What replaces `before`, as far as there is room for it. */
+  #replacing(before: string | undefined, value: unknown): string | undefined {
+    const text = textOr(value);
+    return text !== undefined && text !== before && this.#budget.hold(text) ? text : before;
+  }
+
+  #readTools(choice: Choice, calls: unknown): void {
     for (const [place, call] of listOr(calls).entries()) {
       if (!isObject(call)) continue;
       const index = isCount(call.index) ? call.index : place;
-      const known = toolOf(choice, index);
+      const known = this.#toolOf(choice, index);
       const { name, arguments: text } = objectOr(call.function);
-      known.id = replacing(known.id, call.id);
-      known.name = replacing(known.name, name);
-      if (typeof text === "string") known.arguments += budget.take(text);
+      known.id = this.#replacing(known.id, call.id);
+      known.name = this.#replacing(known.name, name);
+      if (typeof text === "string") known.arguments += this.#budget.take(text);
     }
-  };
+  }
 
-  const readChoice = (item: Json, place: number) => {
-    const choice = choiceOf(isCount(item.index) ? item.index : place);
+  #readChoice(item: Json, place: number): void {
+    const { state } = this;
+    const choice = this.#choiceOf(isCount(item.index) ? item.index : place);
     const message = objectOr(item.delta ?? item.message);
     for (const field of texts) {
       const text = message[field];
       if (typeof text !== "string" || text === "") continue;
-      choice.texts.set(field, (choice.texts.get(field) ?? "") + budget.take(text));
+      choice.texts[field] = (choice.texts[field] ?? "") + this.#budget.take(text);
     }
-    if (message.tool_calls) readTools(choice, message.tool_calls);
-    if (message.function_call) readTools(choice, [{ index: 0, function: message.function_call }]);
+    if (message.tool_calls) this.#readTools(choice, message.tool_calls);
+    if (message.function_call) this.#readTools(choice, [{ index: 0, function: message.function_call }]);
     const reason = textOr(item.finish_reason);
     if (reason === undefined) return;
-    choice.finishReason = replacing(choice.finishReason, reason);
+    choice.finishReason = this.#replacing(choice.finishReason, reason);
     if (choice.index === 0 || state.finishReason === undefined) state.finishReason = reason;
     state.ended = true;
-  };
+  }
 
   /** Returns whether there is usage. */
-  const read = (body: unknown): boolean => {
+  #read(body: unknown): boolean {
     if (!isObject(body)) return false;
+    const { state } = this;
     if (body.error) {
       state.error = describeError(body.error);
       return false;
@@ -138,50 +147,50 @@ export function createChatReader({ contentMax }: { contentMax?: number | undefin
     let usage = usageOf(body, {});
     for (const [place, item] of list.entries()) {
       if (!isObject(item)) continue;
-      readChoice(item, place);
+      this.#readChoice(item, place);
       usage ??= usageOf({}, item);
     }
     if (usage) state.usage = usage;
-    state.outputBytes = budget.bytes;
+    state.outputBytes = this.#budget.bytes;
     return usage !== undefined;
-  };
+  }
 
-  const messageOf = ({ texts: written, tools }: Choice) => {
-    const message: Record<string, unknown> = { role: "assistant", content: null };
-    for (const [field, text] of written) message[field] = text;
-    if (tools.size > 0) {
-      message.tool_calls = [...tools.values()].map(({ id, name, arguments: text }) => ({
-        id,
-        type: "function",
-        function: { name, arguments: text },
-      }));
+  whole(body: unknown): void {
+    this.#read(body);
+    this.state.ended = this.state.error === undefined;
+  }
+
+  event(data: unknown): boolean {
+    if (data === "[DONE]") {
+      this.state.ended = true;
+      return false;
     }
-    return message;
-  };
+    const usage = this.#read(data);
+    return usage && isObject(data) && listOr(data.choices).length === 0;
+  }
 
-  return {
-    state,
-    whole(body) {
-      read(body);
-      state.ended = state.error === undefined;
-    },
-    event(data) {
-      if (data === "[DONE]") {
-        state.ended = true;
-        return false;
-      }
-      const usage = read(data);
-      return usage && isObject(data) && listOr(data.choices).length === 0;
-    },
-    content: () => ({
-      text: JSON.stringify({
-        choices: [...choices.values()].map((choice) => ({
-          index: choice.index,
-          message: messageOf(choice),
-          finish_reason: choice.finishReason ?? null,
-        })),
-      }),
-      truncated: budget.truncated,
-    }),
-  };
+  content(): { text: string; truncated: boolean } {
+    const choices = [...this.#choices.values()].map((choice) => ({
+      index: choice.index,
+      message: messageOf(choice),
+      finish_reason: choice.finishReason ?? null,
+    }));
+    return { text: JSON.stringify({ choices }), truncated: this.#budget.truncated };
+  }
 }
+
+/** What was written of a choice, as a message. */
+function messageOf({ texts: written, tools }: Choice): object {
+  const message = { role: "assistant", content: null, ...written };
+  if (!tools?.size) return message;
+  const calls = [...tools.values()].map(({ id, name, arguments: text }) => ({
+    id,
+    type: "function",
+    function: { name, arguments: text },
+  }));
+  return { ...message, tool_calls: calls };
+}
+
+/** Watches a chat completion of OpenAI's dialect, or embeddings. */
+export const createChatReader = ({ contentMax }: { contentMax?: number | undefined } = {}): AnswerReader =>
+  new ChatReader(contentMax);

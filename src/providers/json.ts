@@ -5,8 +5,10 @@ export type Json = Readonly<Record<string, unknown>>;
 export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
+const noMembers: Json = Object.freeze({});
+
 /** `value` where it is an object, else one without members. */
-export const objectOr = (value: unknown): Json => (isObject(value) ? value : {});
+export const objectOr = (value: unknown): Json => (isObject(value) ? value : noMembers);
 
 /** `value` where it is a list, else an empty one. */
 export const listOr = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);

@@ -1,4 +1,4 @@
-import { createTextBudget } from "./answer-text.ts";
+import { TextBudget } from "./answer-text.ts";
 import { describeError } from "./chat-reader.ts";
 import { countOr, isCount, isObject, type Json, listOr, objectOr, textOr } from "./json.ts";
 import type { AnswerReader, AnswerState, TokenUsage } from "./usage.ts";
@@ -55,7 +55,7 @@ export function createMessagesReader({ contentMax }: { contentMax?: number | und
     error: undefined,
     ended: false,
   };
-  const budget = createTextBudget(contentMax);
+  const budget = new TextBudget(contentMax);
   const blocks = new Map<number, Block>();
 
   const readMessage = (message: Json) => {
