@@ -37,6 +37,97 @@ function ordered({ routing, targets }: Route, random: () => number): readonly Ta
     .map(({ target }) => target);
 }
 
+/** What all choices of a process share. */
+interface Shared {
+  log: Log;
+  breakerOf: (target: Target) => Breaker;
+  /** Calls in flight, by provider. */
+  taken: Map<string, number>;
+}
+
+/** A class, as {@link TargetChoice} is, since they are made for every call: their methods are made once. */
+class AdmittedTarget implements Admitted {
+  readonly target: Target;
+  readonly #breaker: Breaker;
+  readonly #shared: Shared;
+  #released = false;
+
+  constructor(target: Target, breaker: Breaker, shared: Shared) {
+    this.target = target;
+    this.#breaker = breaker;
+    this.#shared = shared;
+    const { name } = target.provider;
+    shared.taken.set(name, (shared.taken.get(name) ?? 0) + 1);
+    breaker.enter();
+  }
+
+  succeeded(): void {
+    this.#breaker.succeeded();
+  }
+
+  failed(error: unknown): void {
+    const missing = error instanceof UpstreamError && error.reason === "model_not_found";
+    if (missing && this.#breaker.waitMs() === 0) {
+      const { provider, upstreamName } = this.target;
+      this.#shared.log.warn("model does not exist and is passed over", {
+        provider: provider.name,
+        model: upstreamName,
+      });
+    }
+    this.#breaker.failed(error);
+  }
+
+  release(): void {
+    if (this.#released) return;
+    this.#released = true;
+    const { name } = this.target.provider;
+    const { taken } = this.#shared;
+    taken.set(name, (taken.get(name) ?? 1) - 1);
+  }
+}
+
+class TargetChoice implements Choice {
+  readonly #targets: readonly Target[];
+  readonly #shared: Shared;
+  #at = 0;
+  #busy = false;
+  #waitMs = Number.POSITIVE_INFINITY;
+  #why: Breaker["why"] | undefined;
+
+  constructor(targets: readonly Target[], shared: Shared) {
+    this.#targets = targets;
+    this.#shared = shared;
+  }
+
+  /** Who names one model asks for that one, missing a moment ago or not. */
+  #isOnlyHope(breaker: Breaker): boolean {
+    return this.#targets.length === 1 && breaker.why === "model_not_found";
+  }
+
+  next(): Admitted | undefined {
+    const { breakerOf, taken } = this.#shared;
+    for (let target = this.#targets[this.#at++]; target; target = this.#targets[this.#at++]) {
+      const { name, concurrencyMax = Number.POSITIVE_INFINITY } = target.provider;
+      const breaker = breakerOf(target);
+      const wait = breaker.waitMs();
+      if (wait > 0 && !this.#isOnlyHope(breaker)) {
+        // What is over the soonest is what the caller shall hear.
+        if (wait < this.#waitMs) this.#why = breaker.why;
+        this.#waitMs = Math.min(this.#waitMs, wait);
+      } else if ((taken.get(name) ?? 0) >= concurrencyMax) this.#busy = true;
+      else return new AdmittedTarget(target, breaker, this.#shared);
+    }
+    return undefined;
+  }
+
+  refusal(): UpstreamError {
+    const why = this.#why;
+    if (this.#busy || why === undefined) return new UpstreamError("busy", { retryAfter: 1 });
+    if (why === "model_not_found") return new UpstreamError(why);
+    return new UpstreamError(why, { retryAfter: Math.max(1, Math.ceil(this.#waitMs / 1000)) });
+  }
+}
+
 /** Creates the chooser of a process. */
 export function createChooser({
   now,
@@ -49,8 +140,6 @@ export function createChooser({
   random?: () => number;
 }): Chooser {
   const breakers = new Map<string, Breaker>();
-  /** Calls in flight, by provider. */
-  const taken = new Map<string, number>();
 
   const breakerOf = ({ name, provider, upstreamName }: Target): Breaker => {
     // A target that leads elsewhere than before starts anew.
@@ -63,59 +152,6 @@ export function createChooser({
     return breaker;
   };
 
-  const admit = (target: Target, breaker: Breaker): Admitted => {
-    const { name } = target.provider;
-    taken.set(name, (taken.get(name) ?? 0) + 1);
-    breaker.enter();
-    let released = false;
-    return {
-      target,
-      succeeded: breaker.succeeded,
-      failed(error) {
-        const missing = error instanceof UpstreamError && error.reason === "model_not_found";
-        if (missing && breaker.waitMs() === 0) {
-          log.warn("model does not exist and is passed over", { provider: name, model: target.upstreamName });
-        }
-        breaker.failed(error);
-      },
-      release() {
-        if (released) return;
-        released = true;
-        taken.set(name, (taken.get(name) ?? 1) - 1);
-      },
-    };
-  };
-
-  return {
-    choose(route) {
-      const targets = ordered(route, random);
-      let at = 0;
-      let busy = false;
-      let waitMs = Number.POSITIVE_INFINITY;
-      let why: Breaker["why"] | undefined;
-      /** Who names one model asks for that one, missing a moment ago or not. */
-      const isOnlyHope = (breaker: Breaker) => targets.length === 1 && breaker.why === "model_not_found";
-      return {
-        next() {
-          for (let target = targets[at++]; target; target = targets[at++]) {
-            const { name, concurrencyMax = Number.POSITIVE_INFINITY } = target.provider;
-            const breaker = breakerOf(target);
-            const wait = breaker.waitMs();
-            if (wait > 0 && !isOnlyHope(breaker)) {
-              // What is over the soonest is what the caller shall hear.
-              if (wait < waitMs) why = breaker.why;
-              waitMs = Math.min(waitMs, wait);
-            } else if ((taken.get(name) ?? 0) >= concurrencyMax) busy = true;
-            else return admit(target, breaker);
-          }
-          return undefined;
-        },
-        refusal: () => {
-          if (busy || why === undefined) return new UpstreamError("busy", { retryAfter: 1 });
-          if (why === "model_not_found") return new UpstreamError(why);
-          return new UpstreamError(why, { retryAfter: Math.max(1, Math.ceil(waitMs / 1000)) });
-        },
-      };
-    },
-  };
+  const shared: Shared = { log, breakerOf, taken: new Map() };
+  return { choose: (route) => new TargetChoice(ordered(route, random), shared) };
 }

@@ -80,6 +80,8 @@ export function memberText(text: string, key: string): string | undefined {
 
 const isRaw = (value: unknown): value is Raw => typeof value === "object" && value !== null && "raw" in value;
 
+const jsonOf = (value: unknown): string => (isRaw(value) ? value.raw : JSON.stringify(value));
+
 /**
  * Sets the one member where it stands first and nowhere else, as most clients write `model`; `undefined` where that cannot be
  * told at a glance: a key may be spelt with escapes, or stand twice.
@@ -105,15 +107,14 @@ export function editJson(
   text: string,
   { set = {}, remove = [] }: { set?: Readonly<Record<string, unknown>>; remove?: readonly string[] },
 ): string {
-  const entries = Object.entries(set).map(
-    ([key, value]) => [key, isRaw(value) ? value.raw : JSON.stringify(value)] as const,
-  );
-  const [only] = entries;
-  const quick =
-    only && entries.length === 1 && remove.length === 0 ? editFirst(text, only[0], only[1]) : undefined;
-  if (quick !== undefined) return quick;
-  const wanted = new Map(entries);
-  const missing = new Set(wanted.keys());
+  const keys = Object.keys(set);
+  const [only] = keys;
+  if (only !== undefined && keys.length === 1 && remove.length === 0) {
+    const edited = editFirst(text, only, jsonOf(set[only]));
+    if (edited !== undefined) return edited;
+  }
+  const wanted = new Map(keys.map((key) => [key, jsonOf(set[key])]));
+  const missing = new Set(keys);
   const members = membersOf(text);
   const kept: string[] = [];
   let changed = false;
