@@ -45,9 +45,9 @@ const growing: Readonly<Record<string, { from: string; to: string }>> = {
   input_json_delta: { from: "partial_json", to: "partial_json" },
 };
 
-/** Watches an answer of Anthropic's dialect. */
-export function createMessagesReader({ contentMax }: { contentMax?: number | undefined } = {}): AnswerReader {
-  const state: AnswerState = {
+/** A class, since one is made for every call: its methods are made once. */
+class MessagesReader implements AnswerReader {
+  readonly state: AnswerState = {
     model: undefined,
     finishReason: undefined,
     usage: undefined,
@@ -55,18 +55,24 @@ export function createMessagesReader({ contentMax }: { contentMax?: number | und
     error: undefined,
     ended: false,
   };
-  const budget = new TextBudget(contentMax);
-  const blocks = new Map<number, Block>();
+  readonly #budget: TextBudget;
+  readonly #blocks = new Map<number, Block>();
 
-  const readMessage = (message: Json) => {
+  constructor(contentMax: number | undefined) {
+    this.#budget = new TextBudget(contentMax);
+  }
+
+  #readMessage(message: Json): void {
+    const { state } = this;
     state.model ??= textOr(message.model);
     state.usage = messagesUsage(message.usage, state.usage);
     state.finishReason = textOr(message.stop_reason) ?? state.finishReason;
     for (const [index, block] of listOr(message.content).entries())
-      if (isObject(block)) readBlock(index, block);
-  };
+      if (isObject(block)) this.#readBlock(index, block);
+  }
 
-  const readBlock = (index: number, block: Json) => {
+  #readBlock(index: number, block: Json): void {
+    const budget = this.#budget;
     const { text, thinking, ...rest } = block;
     const written: Block = {
       ...(typeof text === "string" && { text: budget.take(text) }),
@@ -75,67 +81,84 @@ export function createMessagesReader({ contentMax }: { contentMax?: number | und
     if (isObject(block.input) && Object.keys(block.input).length > 0)
       budget.count(JSON.stringify(block.input));
     // What is no text of the model's can be as large: what was found on the web, sealed thoughts, a file.
-    if (budget.hold(`${JSON.stringify(rest)},`)) blocks.set(index, { ...block, ...written });
-    else if (text || thinking) blocks.set(index, { type: block.type, ...written });
-  };
+    if (budget.hold(`${JSON.stringify(rest)},`)) this.#blocks.set(index, { ...block, ...written });
+    else if (text || thinking) this.#blocks.set(index, { type: block.type, ...written });
+  }
 
-  const readDelta = (index: number, delta: Json) => {
+  #readDelta(index: number, delta: Json): void {
     const { from, to } = growing[String(delta.type)] ?? {};
     if (!from || !to || typeof delta[from] !== "string") return;
-    const kept = budget.take(delta[from]);
-    const block = blocks.get(index);
+    const kept = this.#budget.take(delta[from]);
+    const block = this.#blocks.get(index);
     if (block) block[to] = String(block[to] ?? "") + kept;
-  };
+  }
 
-  const events: Readonly<Record<string, (data: Json) => void>> = {
-    message_start: ({ message }) => readMessage(objectOr(message)),
-    content_block_start: ({ index, content_block: block }) => readBlock(countOr(index), objectOr(block)),
-    content_block_delta: ({ index, delta }) => readDelta(countOr(index), objectOr(delta)),
-    message_delta: ({ delta, usage }) => {
-      state.finishReason = textOr(objectOr(delta).stop_reason) ?? state.finishReason;
-      state.usage = messagesUsage(usage, state.usage);
-      if (state.finishReason !== undefined) state.ended = true;
-    },
-    message_stop: () => {
-      state.ended = true;
-    },
-    error: ({ error }) => {
-      state.error = describeError(error);
-    },
-  };
-
-  const finished = ({ partial_json: json, ...block }: Block): Block => {
-    // A tool that takes no arguments has an empty text for them, and its input from the start.
-    if (typeof json !== "string" || json === "") return block;
-    try {
-      return { ...block, input: JSON.parse(json) };
-    } catch {
-      return { ...block, partial_json: json };
+  #readEvent(kind: string, data: Json): void {
+    const { state } = this;
+    switch (kind) {
+      case "message_start":
+        this.#readMessage(objectOr(data.message));
+        break;
+      case "content_block_start":
+        this.#readBlock(countOr(data.index), objectOr(data.content_block));
+        break;
+      case "content_block_delta":
+        this.#readDelta(countOr(data.index), objectOr(data.delta));
+        break;
+      case "message_delta":
+        state.finishReason = textOr(objectOr(data.delta).stop_reason) ?? state.finishReason;
+        state.usage = messagesUsage(data.usage, state.usage);
+        if (state.finishReason !== undefined) state.ended = true;
+        break;
+      case "message_stop":
+        state.ended = true;
+        break;
+      case "error":
+        state.error = describeError(data.error);
+        break;
     }
-  };
+  }
 
-  return {
-    state,
-    whole(body) {
-      if (!isObject(body)) return;
-      if (body.type === "error" || body.error) state.error = describeError(body.error);
-      else readMessage(body);
-      state.outputBytes = budget.bytes;
-      state.ended = state.error === undefined;
-    },
-    event(data, name) {
-      if (!isObject(data)) return false;
-      events[String(data.type ?? name)]?.(data);
-      state.outputBytes = budget.bytes;
-      return false;
-    },
-    content: () => ({
-      text: JSON.stringify({
-        role: "assistant",
-        content: [...blocks.values()].map(finished),
-        stop_reason: state.finishReason ?? null,
-      }),
-      truncated: budget.truncated,
-    }),
-  };
+  whole(body: unknown): void {
+    if (!isObject(body)) return;
+    const { state } = this;
+    if (body.type === "error" || body.error) state.error = describeError(body.error);
+    else this.#readMessage(body);
+    state.outputBytes = this.#budget.bytes;
+    state.ended = state.error === undefined;
+  }
+
+  event(data: unknown, name?: string): boolean {
+    if (!isObject(data)) return false;
+    this.#readEvent(String(data.type ?? name), data);
+    this.state.outputBytes = this.#budget.bytes;
+    return false;
+  }
+
+  content(): { text: string; truncated: boolean } {
+    const text = JSON.stringify({
+      role: "assistant",
+      content: [...this.#blocks.values()].map(finished),
+      stop_reason: this.state.finishReason ?? null,
+    });
+    return { text, truncated: this.#budget.truncated };
+  }
 }
+
+/** A block as it stands in a whole answer. */
+function finished({ partial_json: json, ...block }: Block): Block {
+  // A tool that takes no arguments has an empty text for them, and its input from the start.
+  if (typeof json !== "string" || json === "") return block;
+  try {
+    return { ...block, input: JSON.parse(json) };
+  } catch {
+    return { ...block, partial_json: json };
+  }
+}
+
+/** Watches an answer of Anthropic's dialect. */
+export const createMessagesReader = ({
+  contentMax,
+}: {
+  contentMax?: number | undefined;
+} = {}): AnswerReader => new MessagesReader(contentMax);
