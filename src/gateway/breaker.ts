@@ -30,11 +30,14 @@ export interface Breaker {
   waitMs(): number;
   /** Why a call may not go there. */
   readonly why: "unavailable" | "rate_limited" | "model_not_found";
-  /** A call goes there; tell its outcome by one of the following. */
-  enter(): void;
+  /** A call goes there; tell its outcome by one of the following. Returns its number where it probes, else 0. */
+  enter(): number;
   succeeded(): void;
-  /** `error` is what went wrong; `undefined` where the caller left, which says nothing of the target. */
-  failed(error: unknown): void;
+  /**
+   * `error` is what went wrong; `undefined` where the caller left, which says nothing of the target. `call` is what
+   * {@link Breaker.enter} returned.
+   */
+  failed(error: unknown, call: number): void;
 }
 
 /**
@@ -46,7 +49,9 @@ export function createBreaker({ now }: { now: () => number }): Breaker {
   let failures = 0;
   let openMs = openMsMin;
   let openUntil = Number.NEGATIVE_INFINITY;
-  let probing = false;
+  /** The number of the call that probes; 0 where none does. */
+  let probing = 0;
+  let probes = 0;
   let why: Breaker["why"] = "unavailable";
   const isOpen = () => failures >= failuresMax;
 
@@ -58,19 +63,21 @@ export function createBreaker({ now }: { now: () => number }): Breaker {
       const left = openUntil - now();
       if (left > 0) return left;
       // Somebody is finding out already.
-      return isOpen() && probing ? 1000 : 0;
+      return isOpen() && probing > 0 ? 1000 : 0;
     },
     enter() {
-      if (isOpen()) probing = true;
+      if (!isOpen()) return 0;
+      probing = ++probes;
+      return probing;
     },
     succeeded() {
       failures = 0;
       openMs = openMsMin;
-      probing = false;
+      probing = 0;
     },
-    failed(error) {
-      const wasProbe = probing;
-      probing = false;
+    failed(error, call) {
+      const wasProbe = call > 0 && call === probing;
+      if (wasProbe) probing = 0;
       if (!(error instanceof UpstreamError)) return;
       const { reason, data } = error;
       if (reason === "model_not_found") {

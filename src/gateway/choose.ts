@@ -50,6 +50,8 @@ class AdmittedTarget implements Admitted {
   readonly target: Target;
   readonly #breaker: Breaker;
   readonly #shared: Shared;
+  /** Its number at the breaker. */
+  readonly #call: number;
   #released = false;
 
   constructor(target: Target, breaker: Breaker, shared: Shared) {
@@ -58,7 +60,7 @@ class AdmittedTarget implements Admitted {
     this.#shared = shared;
     const { name } = target.provider;
     shared.taken.set(name, (shared.taken.get(name) ?? 0) + 1);
-    breaker.enter();
+    this.#call = breaker.enter();
   }
 
   succeeded(): void {
@@ -74,7 +76,7 @@ class AdmittedTarget implements Admitted {
         model: upstreamName,
       });
     }
-    this.#breaker.failed(error);
+    this.#breaker.failed(error, this.#call);
   }
 
   release(): void {

@@ -39,10 +39,7 @@ describe("a breaker", () => {
     return { time, breaker: createBreaker({ now: () => time.now }) };
   };
   const fail = (breaker: ReturnType<typeof createBreaker>, times: number, error: unknown = failed) => {
-    for (let i = 0; i < times; i++) {
-      breaker.enter();
-      breaker.failed(error);
-    }
+    for (let i = 0; i < times; i++) breaker.failed(error, breaker.enter());
   };
 
   test("opens at the fifth failure in a row for 10 s, then lets one call at a time find out", () => {
@@ -71,13 +68,16 @@ describe("a breaker", () => {
 
   test("stays open no longer for failures of calls that were under way when it opened", () => {
     const { time, breaker } = start();
-    for (let i = 0; i < 10; i++) breaker.enter();
-    for (let i = 0; i < 10; i++) breaker.failed(failed);
+    const calls = Array.from({ length: 11 }, () => breaker.enter());
+    for (const call of calls.slice(1)) breaker.failed(failed, call);
     expect(breaker.waitMs()).toBe(10_000);
     time.now = 10_000;
-    breaker.enter();
+    const probe = breaker.enter();
+    // The last of them ends while another call probes: that goes on probing, alone.
+    breaker.failed(undefined, calls[0] ?? 0);
+    expect(breaker.waitMs()).toBe(1000);
     // A probe may be tried again, and is one probe nevertheless.
-    for (let i = 0; i < 3; i++) breaker.failed(failed);
+    for (let i = 0; i < 3; i++) breaker.failed(failed, probe);
     expect(breaker.waitMs()).toBe(20_000);
   });
 
@@ -85,7 +85,7 @@ describe("a breaker", () => {
     const { breaker } = start();
     for (const reason of ["bad_request", "rate_limited", "busy"] as const)
       fail(breaker, 10, new UpstreamError(reason));
-    for (let i = 0; i < 10; i++) breaker.failed(undefined);
+    for (let i = 0; i < 10; i++) breaker.failed(undefined, breaker.enter());
     expect(breaker.waitMs()).toBe(0);
   });
 

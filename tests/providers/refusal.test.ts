@@ -91,7 +91,7 @@ describe("an account that is used up", () => {
 
   test("counts against its target", () => {
     const breaker = createBreaker({ now: () => 0 });
-    for (let i = 0; i < 5; i++) breaker.failed(refuse(400, cases[0]?.[1]));
+    for (let i = 0; i < 5; i++) breaker.failed(refuse(400, cases[0]?.[1]), breaker.enter());
     expect(breaker.waitMs()).toBe(10_000);
   });
 
