@@ -3,7 +3,7 @@ import { addKey, as, logIn, startProduction } from "./kit.ts";
 
 /** What only the inside knows: names of tables, drivers, files, statements, errors. */
 const internal =
-  /relation|column|does not exist|postgres|select |insert |\bat .*\d+:\d+|\.ts\b|node_modules|\/src\/|error:|cause|stack|42[0-9]{3}|secret_hash|password_hash/i;
+  /relation|column|does not exist|postgres|select |insert |\bat .*\d+:\d+|\.ts\b|node_modules|\/src\/|error:|cause|stack|\b42[0-9A-Z]{3}\b|secret_hash|password_hash/i;
 
 test("an envelope with FAIL and the request's id alone is answered to what nobody foresaw", async () => {
   await using app = await startProduction();
