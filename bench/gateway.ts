@@ -20,6 +20,8 @@ const { values } = parseArgs({
 const rounds = Number(values.rounds);
 const seconds = Number(values.seconds);
 const connections = 64;
+/** Until what is measured is compiled code, which takes the longer the more of it there is. */
+const warmSeconds = 10;
 const executable = join(import.meta.dir, "../dist/llmops");
 const folder = await mkdtemp(join(tmpdir(), "llmops-bench-"));
 await chmod(folder, 0o711);
@@ -131,7 +133,7 @@ try {
   console.log(`the provider itself: ${(await measure(direct, 1)).perSecond.toFixed(0)}/s`);
   const cpuPerCall = new Map(peers.map(({ name }) => [name, [] as number[]]));
   const perSecond = new Map(peers.map(({ name }) => [name, [] as number[]]));
-  for (const peer of peers) await measure(peer, 2);
+  for (const peer of peers) await measure(peer, warmSeconds);
   for (let round = 0; round < rounds; round++) {
     // Each goes first in its turn, so that a machine that slows down favours none.
     for (let turn = 0; turn < peers.length; turn++) {

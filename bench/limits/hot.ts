@@ -10,6 +10,8 @@ import type { Report } from "./report.ts";
 import type { Options } from "./setting.ts";
 
 const connections = 64;
+/** Until what is measured is compiled code. */
+const warmSeconds = 10;
 /** A backend that does nothing tells its statistics after 10 s. */
 const statisticsMs = 11_000;
 
@@ -86,7 +88,7 @@ export async function hot(
   const on = await startSide(true);
   const off = await startSide(false);
   await Bun.sleep(1000);
-  for (const side of [on, off]) await side.measure(Math.max(3, seconds));
+  for (const side of [on, off]) await side.measure(warmSeconds);
   const before = await Promise.all([on.transactions(), off.transactions()]);
   const callsBefore = [on.calls, off.calls];
   for (let round = 0; round < rounds; round++) {
