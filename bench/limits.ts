@@ -32,8 +32,9 @@ const { values } = parseArgs({
     requests: { type: "string", default: "6000" },
     "rate-tokens": { type: "string", default: "300000" },
     away: { type: "string", default: "20" },
+    starts: { type: "string", default: "5" },
     rounds: { type: "string", default: "10" },
-    "round-seconds": { type: "string", default: "3" },
+    "round-seconds": { type: "string", default: "1" },
   },
 });
 const executable = join(import.meta.dir, "../dist/llmops");
@@ -68,7 +69,11 @@ const scenarios: Record<string, () => Promise<void>> = {
     }),
   away: () => away(options, report, { seconds: Number(values.away) }),
   hot: () =>
-    hot(options, report, { rounds: Number(values.rounds), seconds: Number(values["round-seconds"]) }),
+    hot(options, report, {
+      starts: Number(values.starts),
+      rounds: Number(values.rounds),
+      seconds: Number(values["round-seconds"]),
+    }),
 };
 
 const names = values.only?.split(",") ?? Object.keys(scenarios);
