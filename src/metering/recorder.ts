@@ -12,7 +12,7 @@ import type { Recorder } from "./record.ts";
 
 /** How often what has ended is written to the database, in milliseconds; sooner when a batch is full. */
 const flushMs = 200;
-const batchMax = 500;
+const batchMax = 1000;
 /** Most of what waits for the database that is kept in memory, in characters; the rest is read back from the journal. */
 const waitingMax = 32 * 1024 * 1024;
 /** Longest pause between attempts while the database is away, in milliseconds. */
