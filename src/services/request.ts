@@ -18,7 +18,7 @@ import { type Page, pageOf } from "./page.ts";
 export type { RequestDetail, RequestRow } from "../sql/request-list.ts";
 
 /** What to look for, with times instead of ids. */
-export type RequestQuery = Omit<RequestFilter, "visible" | "from" | "to" | "collect" | "rare"> & {
+export type RequestQuery = Omit<RequestFilter, "visible" | "from" | "to" | "collect" | "rare" | "over"> & {
   from?: Date;
   to?: Date;
 };
@@ -30,6 +30,8 @@ const textMsMax = 7 * 86_400_000;
 const stretchMs = 2 * 3600_000;
 /** The same for a text: the newest have no index of texts, and what is common is in a few minutes. */
 const textStretchMs = stretchMs / 16;
+/** How long a part of a day's content is, in milliseconds, which gets its indexes of texts when it is over. */
+const partMs = 2 * 3600_000;
 const dayMs = 86_400_000;
 /** What is older than some two months is searched at once. */
 const lengthMax = 32 * dayMs;
@@ -76,13 +78,17 @@ export function createRequestService({ sql, clock }: { sql: Sql; clock: Clock })
     const now = clock.now().getTime();
     const start = filter.from === undefined ? 0 : timeOf(filter.from);
     const rows: RequestRow[] = [];
-    const until = filter.before ?? filter.to;
-    let end = until === undefined ? undefined : timeOf(until) + (until === filter.before ? 1 : 0);
+    const to = filter.before ?? filter.to;
+    let end = to === undefined ? undefined : timeOf(to) + (to === filter.before ? 1 : 0);
     const byRange = [filter.costMin, filter.durationMsMin, filter.ttftMsMin].some((it) => it !== undefined);
     const indexed = [filter.appId, filter.user, filter.session, filter.status, filter.visible];
     const byStretch = indexed.every((it) => it === undefined);
+    // The start of the part of content that is not over.
+    const partAt = now - (now % partMs);
     for (let length = filter.text === undefined ? stretchMs : textStretchMs, today = false; ; ) {
-      const since = (end ?? now) - length;
+      const until = end ?? now;
+      const since =
+        filter.text !== undefined && until > partAt ? Math.max(until - length, partAt) : until - length;
       const last = since <= start || length > lengthMax;
       // What the first stretch has not enough of is rare: the rest of today is read where it may be, and of the days before only what
       // the indexes of cost and times name. The database would rather walk back by the id, having no idea of the ends of ranges.
@@ -96,6 +102,7 @@ export function createRequestService({ sql, clock }: { sql: Sql; clock: Clock })
           ...rest,
           ...bounds,
           collect,
+          over: until <= partAt,
           rare: collect && today && byStretch,
           limit: filter.limit - rows.length,
         })),

@@ -70,6 +70,8 @@ export interface RequestFilter {
   ttftMsMin?: number;
   /** Part of the question or the answer, in any case. */
   text?: string;
+  /** That all of this time is over, and its content has indexes. */
+  over?: boolean;
   /** To collect everything that matches and sort it, and not to go back by the id until enough is found. */
   collect?: boolean;
   /** That few calls of today are expected, and no index but that of stretches knows them. */
@@ -136,6 +138,9 @@ const plainPiece = (text: string): string =>
     "",
   );
 
+/** Whether a text is found by its pairs of signs: it has some, and no three letters or digits in a row, which are a trigram. */
+const needsPairs = (text: string): boolean => /../su.test(text) && !/[\p{L}\p{N}]{3}/u.test(text);
+
 /**
  * The conditions on the content, in the words of its index; for the few calls of a user or a session in others, as they lead. Before
  * them stands what is quickly told: to bring a content into small letters by all of Unicode takes ten times as long as by ASCII's, and
@@ -151,16 +156,19 @@ function hasText(db: Db, it: RequestFilter): ReturnType<Db> {
       ? db``
       : db`and case when ${content} collate "C" ${/[A-Za-z]/.test(piece) ? db`ilike` : db`like`} '%' || like_literal(${piece}) || '%'
         then true else false end`;
-  const found =
-    it.user === undefined && it.session === undefined
-      ? db`${content} ilike '%' || like_literal(${wanted}) || '%'`
-      : db`(question ilike '%' || like_literal(${wanted}) || '%' or answer ilike '%' || like_literal(${wanted}) || '%')`;
+  const byText = it.user === undefined && it.session === undefined;
+  // Where there is no index of them, to make the pairs of what is found takes longer than to find it.
+  const pairs =
+    byText && it.over && needsPairs(wanted) ? db`and sign_pairs${content} @> sign_pairs(${wanted})` : db``;
+  const found = byText
+    ? db`${content} ilike '%' || like_literal(${wanted}) || '%'`
+    : db`(question ilike '%' || like_literal(${wanted}) || '%' or answer ilike '%' || like_literal(${wanted}) || '%')`;
   return db`
     ${it.from === undefined ? db`` : db`and request_content.id >= ${it.from}`}
     ${it.to === undefined ? db`` : db`and request_content.id < ${it.to}`}
     ${it.visible === undefined ? db`` : ofApps(db, db`request_content.app_id`, it.visible)}
     ${it.appId === undefined ? db`` : db`and request_content.app_id = ${it.appId}`}
-    ${quick} and ${found}`;
+    ${quick} ${pairs} and ${found}`;
 }
 
 /** Finds a call with its attempts and its content; `undefined` if there is none. */

@@ -86,13 +86,13 @@ test("gives what is over its indexes, the newest texts too, and what is not over
   const more = ["api", "asked", "cost", "duration", "key", "model", "provider", "ttft"];
   expect(await indexesOf(sql, "request_20310514")).toEqual([...own, ...more].sort());
   expect(await indexesOf(sql, "request_20310515")).toEqual(own);
-  expect(await indexesOf(sql, "request_content_20310515_10")).toEqual(["pkey", "text"]);
+  expect(await indexesOf(sql, "request_content_20310515_10")).toEqual(["pairs", "pkey", "text"]);
   expect(await indexesOf(sql, "request_content_20310515_12")).toEqual(["pkey"]);
   // A service that was away for days finds all of it when it is back.
   await serviceAt(sql, daysFrom(8)).upkeep();
   for (const day of ["15", "18", "22"]) {
     expect(await indexesOf(sql, `request_203105${day}`)).toEqual([...own, ...more].sort());
-    expect(await indexesOf(sql, `request_content_203105${day}_22`)).toEqual(["pkey", "text"]);
+    expect(await indexesOf(sql, `request_content_203105${day}_22`)).toEqual(["pairs", "pkey", "text"]);
   }
 });
 

@@ -13,7 +13,7 @@ const owner: Principal = {
   sessionId: undefined,
   actor: { kind: "development" },
 };
-const now = new Date("2031-05-15T12:00:00.000Z");
+const now = new Date("2031-05-15T13:00:00.000Z");
 const hoursAgo = (hours: number) => new Date(now.getTime() - hours * 3600_000);
 const clock = { now: () => now };
 
@@ -97,6 +97,25 @@ test("finds a text in whatever case and script, as the database's own comparison
       "ärger",
     ],
     ...["a_b", "A_B\\C", '"SAID"', "\nThen", "ΣΥΦ", "συφ", "nowhere", "保险"],
+    // Two signs, and what has no three letters in a row.
+    ...[
+      "保修",
+      "修 ",
+      "B\\",
+      '"S',
+      "D\n",
+      "Σί",
+      "ÄR",
+      "är",
+      ": ",
+      "3 K",
+      "a_",
+      "0%",
+      "x/",
+      "é!",
+      "%",
+      "龘龘",
+    ],
   ];
   for (const text of wanted) {
     const inJson = JSON.stringify(text).slice(1, -1);
