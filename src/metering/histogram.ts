@@ -47,59 +47,86 @@ export function histogramOf(buckets: readonly number[], sign: 1 | -1): string {
   return `${minus}${text}${String(calls).padStart(digits, "0")}e${digits * bucket}`;
 }
 
-/** A histogram taken apart: its buckets that are not empty, lowest first, and how many calls are in each. */
+/** More than there are buckets. */
+const bucketCount = 512;
+/** What the next bucket counts for in the digits of one. */
+const next = 10 ** digits;
+
+/** Histograms added up. An answer may have thousands of them: it is made once, and emptied by {@link clear}. */
 export interface Histogram {
-  buckets: readonly number[];
-  counts: readonly number[];
-  /** In all of them. */
-  calls: number;
+  /** How many calls are in each bucket. */
+  readonly counts: Float64Array;
+  /** The first bucket that may not be empty, and the last. */
+  low: number;
+  high: number;
 }
 
+export const emptyHistogram = (): Histogram => ({
+  counts: new Float64Array(bucketCount),
+  low: bucketCount,
+  high: -1,
+});
+
+/** Empties a histogram. */
+export function clear(all: Histogram): void {
+  all.counts.fill(0, all.low, all.high + 1);
+  all.low = bucketCount;
+  all.high = -1;
+}
+
+function widen(all: Histogram, low: number, high: number): void {
+  if (low < all.low) all.low = low;
+  if (high > all.high) all.high = Math.min(high, bucketCount - 1);
+}
+
+/** A number of two bytes, the higher first. */
+const int16 = (bytes: Uint8Array, at: number): number => ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
+
 /**
- * The histogram in the sum of such numbers as PostgreSQL's `numeric_send` writes it: how many digits, the power of the first, sign
- * and scale, two bytes each, then the digits to the base of ten thousand. An answer may have thousands of them: no more than two
- * lists are made of each.
+ * Adds a histogram as PostgreSQL's `numeric_send` writes its number: how many digits, the power of the first, sign and scale, two
+ * bytes each, then the digits to the base of ten thousand. What was taken out of a histogram that is kept elsewhere is less than
+ * nothing: a bucket of more than half of what its digits hold is one of these, which has borrowed from the next. Returns the place
+ * after it.
  */
-export function readHistogram(sent: Uint8Array): Histogram {
-  const int16 = (at: number) => ((sent[at] ?? 0) << 8) | (sent[at + 1] ?? 0);
+export function addSent(all: Histogram, bytes: Uint8Array, at: number): number {
+  const length = int16(bytes, at);
+  const end = at + 8 + 2 * length;
+  if (length === 0) return end;
   // The power may be negative: sixteen bits with a sign.
-  const first = (int16(2) << 16) >> 16;
-  const buckets: number[] = [];
-  const counts: number[] = [];
-  let calls = 0;
-  let last = -1;
-  for (let place = int16(0) - 1; place >= 0; place--) {
-    const digit = int16(8 + 2 * place);
-    if (digit === 0) continue;
-    const power = first - place;
-    const bucket = Math.floor(power / perBucket);
-    const count = power % perBucket === 0 ? digit : digit * 10_000 ** (power % perBucket);
-    calls += count;
-    if (last === bucket) counts[counts.length - 1] = (counts.at(-1) ?? 0) + count;
-    else {
-      buckets.push(bucket);
-      counts.push(count);
-      last = bucket;
+  const first = (int16(bytes, at + 2) << 16) >> 16;
+  const sign = int16(bytes, at + 4) === 0 ? 1 : -1;
+  const { counts } = all;
+  let power = first - length + 1;
+  let bucket = Math.floor(power / perBucket);
+  let borrowed = 0;
+  widen(all, bucket, Math.floor(first / perBucket) + 1);
+  for (let place = end; power <= first; bucket++) {
+    let count = borrowed;
+    for (let digit = power - perBucket * bucket; digit < perBucket && power <= first; digit++, power++) {
+      place -= 2;
+      count += int16(bytes, place) * 10_000 ** digit;
     }
+    borrowed = count > next / 2 ? 1 : 0;
+    counts[bucket] = (counts[bucket] ?? 0) + sign * (count - borrowed * next);
   }
-  return { buckets, counts, calls };
+  if (borrowed > 0) counts[bucket] = (counts[bucket] ?? 0) + sign;
+  return end;
 }
 
 /**
  * The times that shares of the calls took at most, in milliseconds; `null` of none. The shares go from the least to the greatest, so
  * that they are found in one walk.
  */
-export function quantiles<T extends readonly number[]>(
-  { buckets, counts, calls }: Histogram,
-  shares: T,
-): { [place in keyof T]: number | null } {
-  let place = 0;
-  let seen = counts[0] ?? 0;
-  const times = shares.map((share) => {
+export function quantiles({ counts, low, high }: Histogram, shares: readonly number[]): (number | null)[] {
+  let calls = 0;
+  for (let bucket = low; bucket <= high; bucket++) calls += counts[bucket] ?? 0;
+  const times: (number | null)[] = [];
+  let bucket = low;
+  let seen = counts[low] ?? 0;
+  for (const share of shares) {
     const rank = Math.max(1, Math.ceil(share * calls));
-    while (seen < rank && place < counts.length) seen += counts[++place] ?? 0;
-    const bucket = buckets[place];
-    return bucket === undefined ? null : msOf(bucket);
-  });
-  return times as { [place in keyof T]: number | null };
+    while (seen < rank && bucket < high) seen += counts[++bucket] ?? 0;
+    times.push(calls > 0 ? msOf(bucket) : null);
+  }
+  return times;
 }

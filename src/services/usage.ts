@@ -3,7 +3,7 @@ import type { Clock } from "../clock.ts";
 import type { Sql } from "../database/pool.ts";
 import { ValidateError } from "../errors/app-error.ts";
 import { nilUuid, type Uuid } from "../id.ts";
-import { quantiles, readHistogram } from "../metering/histogram.ts";
+import { addSent, clear, emptyHistogram, type Histogram, quantiles } from "../metering/histogram.ts";
 import { sum } from "../metering/money.ts";
 import { startReading } from "../sql/reading.ts";
 import { listUsage, placeOf, type UsageFilter, type UsageKey, type UsageSums } from "../sql/usage.ts";
@@ -78,26 +78,33 @@ const monthFrom = (time: Date): Date => periodOf("month", new Date(time.getTime(
 /** Amounts by currency as sums by currency, in the order of their names. */
 function costsOf(amounts: string | null): Usage["costs"] {
   if (amounts === null) return [];
-  const costs = new Map<string, string[]>();
+  const costs: Usage["costs"] = [];
   const parts = amounts.split(" ");
   for (let place = 1; place < parts.length; place += 2) {
-    const [currency, cost] = [parts[place - 1] ?? "", parts[place] ?? ""];
-    const list = costs.get(currency);
-    if (list) list.push(cost);
-    else costs.set(currency, [cost]);
+    const [currency = "", cost = ""] = [parts[place - 1], parts[place]];
+    const known = costs.find((it) => it.currency === currency);
+    if (known) known.cost = sum([known.cost, cost]);
+    else costs.push({ currency, cost });
   }
-  return [...costs]
-    .map(([currency, list]) => ({ currency, cost: sum(list) }))
-    .sort((a, b) => (a.currency < b.currency ? -1 : 1));
+  return costs.length > 1 ? costs.sort((a, b) => (a.currency < b.currency ? -1 : 1)) : costs;
+}
+
+const shares = [0.5, 0.95, 0.99];
+const quantilesOf = (histogram: Histogram): Quantiles => {
+  const [p50 = null, p95 = null, p99 = null] = quantiles(histogram, shares);
+  return { p50, p95, p99 };
+};
+
+/** The quantiles of both times, whose histograms are added up in those that are given. */
+function timesOf(times: Uint8Array, [ttft, duration]: readonly [Histogram, Histogram]) {
+  clear(ttft);
+  clear(duration);
+  addSent(duration, times, addSent(ttft, times, 0));
+  return { ttftMs: quantilesOf(ttft), durationMs: quantilesOf(duration) };
 }
 
 /** A row as an entry: numbers, quantiles, and nobody where no account is known. */
-function toUsage({ ttft, duration, costs, counts, ...row }: UsageSums): Usage {
-  const { period, app_id, key_id, model, provider, user, account_id } = row;
-  const timesOf = (sent: string): Quantiles => {
-    const [p50, p95, p99] = quantiles(readHistogram(Buffer.from(sent, "base64")), [0.5, 0.95, 0.99] as const);
-    return { p50, p95, p99 };
-  };
+function toUsage({ key, times, costs, counts }: UsageSums, room: readonly [Histogram, Histogram]): Usage {
   const [
     calls = 0,
     errors = 0,
@@ -111,15 +118,7 @@ function toUsage({ ttft, duration, costs, counts, ...row }: UsageSums): Usage {
     reasoningTokens = 0,
   ] = counts.split(" ").map(Number);
   return {
-    key: {
-      period,
-      ...(app_id !== undefined && { app_id }),
-      ...(key_id !== undefined && { key_id }),
-      ...(model !== undefined && { model }),
-      ...(provider !== undefined && { provider }),
-      ...(user !== undefined && { user }),
-      ...(account_id !== undefined && { account_id: account_id === nilUuid ? null : account_id }),
-    },
+    key: key.account_id === nilUuid ? { ...key, account_id: null } : key,
     calls,
     errors,
     cacheHits,
@@ -131,9 +130,14 @@ function toUsage({ ttft, duration, costs, counts, ...row }: UsageSums): Usage {
     completionTokens,
     reasoningTokens,
     costs: costsOf(costs),
-    ttftMs: timesOf(ttft),
-    durationMs: timesOf(duration),
+    ...timesOf(times, room),
   };
+}
+
+/** Rows as entries. */
+function toUsages(rows: readonly UsageSums[]): Usage[] {
+  const room = [emptyHistogram(), emptyHistogram()] as const;
+  return rows.map((row) => toUsage(row, room));
 }
 
 /** Adds up the calls, and tells them apart. */
@@ -192,7 +196,7 @@ export function createUsageService({ sql, clock }: { sql: Sql; clock: Clock }) {
       const rows = await read(principal, { ...query, from, to, limit: rowsMax + 1 });
       if (rows.length > rowsMax)
         throw new ValidateError({ group: [{ key: "usage.too_many", params: { max: rowsMax } }] });
-      return rows.map(toUsage);
+      return toUsages(rows);
     },
 
     /**
@@ -212,7 +216,7 @@ export function createUsageService({ sql, clock }: { sql: Sql; clock: Clock }) {
         const rows = await read(principal, { ...query, ...stretch, limit: pageRows });
         const last = rows.at(-1);
         if (!last) continue;
-        const items = rows.map(toUsage);
+        const items = toUsages(rows);
         if (rows.length === pageRows && query.groups.length > 0)
           return { items, rest: { from, to, after: placeOf(last, query.groups) } };
         return { items, rest: end < to ? { from: end, to } : null };

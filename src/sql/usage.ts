@@ -38,14 +38,14 @@ export interface UsageKey {
 }
 
 /** Sums of one period and group, in as few texts as there can be: there may be thousands of rows. */
-export interface UsageSums extends UsageKey {
+export interface UsageSums {
+  key: UsageKey;
   /** The sums of {@link usageCounts}, in that order. */
   counts: string;
   /** What each row cost: currency, a space, exact decimal, and a space before the next; `null` without any. */
   costs: string | null;
-  /** Histograms, as `numeric_send` writes numbers, in base64. */
-  ttft: string;
-  duration: string;
+  /** Histograms of the times to the first piece and of whole calls, as `numeric_send` writes numbers. */
+  times: Uint8Array;
 }
 
 /** The column of each group, and its name in the answer. */
@@ -61,8 +61,8 @@ const groupColumn: Readonly<
 };
 
 /** The values of the groups of a row, by which it is found again. */
-export const placeOf = (row: UsageKey, groups: readonly UsageGroup[]): string[] =>
-  groups.map((group) => String(row[groupColumn[group].name]));
+export const placeOf = ({ key }: UsageSums, groups: readonly UsageGroup[]): string[] =>
+  groups.map((group) => String(key[groupColumn[group].name]));
 
 /** Fragments one after the other. */
 const joined = (db: Db, parts: readonly ReturnType<Db>[]): ReturnType<Db> =>
@@ -102,14 +102,14 @@ export async function listUsage(db: Db, it: UsageFilter): Promise<UsageSums[]> {
   const rows = (grain: "hour" | "day" | "month", { from, to }: { from: Date; to: Date }) => db`(
     u.grain = ${grain} and u.starts_at >= ${from} and u.starts_at < ${to}
     and u.cut = ${byUser ? "user" : grain === "day" && !byKey ? "app" : "service"})`;
-  return db<UsageSums[]>`
+  const month = db`case u.grain when 'month' then u.starts_at else date_trunc('month', u.starts_at, 'UTC') end`;
+  const sums: ReturnType<Db> = db`
     select period ${each((group) => db`, ${db(groupColumn[group].name)}`)},
       concat_ws(' ', ${commas(usageCounts.map((name) => db`sum(${db(name)})`))}) as counts,
       string_agg(currency || ' ' || trim_scale(cost), ' ') filter (where currency <> '') as costs,
-      encode(numeric_send(histogram_sum(ttft)), 'base64') as ttft,
-      encode(numeric_send(histogram_sum(duration)), 'base64') as duration
+      numeric_send(histogram_sum(ttft)) || numeric_send(histogram_sum(duration)) as times
     from (
-      select ${it.by === "month" ? db`date_trunc('month', u.starts_at, 'UTC')` : db`u.starts_at`} as period
+      select ${it.by === "month" ? month : db`u.starts_at`} as period
         ${each((group) => db`, ${groupColumn[group].column(db)} as ${db(groupColumn[group].name)}`)}, u.currency, ${values}
       from usage u ${byAccount ? db`left join app on app.id = u.app_id` : db``}
       where ${
@@ -130,4 +130,34 @@ export async function listUsage(db: Db, it: UsageFilter): Promise<UsageSums[]> {
         ${many ? db`` : db`group by 1 ${places}, u.currency`}
     ) as part
     group by 1 ${places} order by 1 ${places} limit ${it.limit}`;
+  return readSums(db, it.groups, sums);
 }
+
+/**
+ * Reads sums as one row, in which all histograms stand one after the other as they are: a row for each costs the driver more than
+ * the database, and so does a text of what is no text. Only a binary cursor hands bytes out as bytes.
+ */
+async function readSums(db: Db, groups: readonly UsageGroup[], sums: ReturnType<Db>): Promise<UsageSums[]> {
+  const names = groups.map((group) => groupColumn[group].name);
+  const columns = joined(
+    db,
+    names.map((name) => db`, ${db(name)}::text`),
+  );
+  await db`
+    declare sums no scroll binary cursor for
+    select json_agg(array[length(times)::text, counts, costs, period::text ${columns}])::text, string_agg(times, '')
+    from (${sums}) as sums`;
+  const [row] = await db`fetch all from sums`.simple().raw();
+  const [places, times] = row as unknown as [Buffer | null, Buffer];
+  if (places === null) return [];
+  let at = 0;
+  return (JSON.parse(places.toString()) as PackedSums[]).map(([length, counts, costs, period, ...values]) => {
+    at += Number(length);
+    const key: Record<string, unknown> = { period: new Date(period) };
+    for (const [place, name] of names.entries()) key[name] = values[place];
+    return { key: key as unknown as UsageKey, counts, costs, times: times.subarray(at - Number(length), at) };
+  });
+}
+
+/** How long its histograms are, counts, costs, period, and the values of the groups. */
+type PackedSums = [length: string, counts: string, costs: string | null, period: string, ...string[]];
