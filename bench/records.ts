@@ -18,6 +18,7 @@ import { silentLog } from "../src/log.ts";
 import { createPartitionService } from "../src/services/partition.ts";
 import { createRequestService, type RequestQuery } from "../src/services/request.ts";
 import { createUsageService, type UsageQuery } from "../src/services/usage.ts";
+import { packUsage } from "../src/services/usage-pack.ts";
 import { appId, apps, fill, keyId, models, pick, usersPerApp } from "./records-fill.ts";
 
 const { values } = parseArgs({
@@ -82,6 +83,8 @@ try {
       },
       (text) => process.stdout.write(`\r${text.padEnd(20)}`),
     );
+    await packUsage(sql, new Date(0));
+    await sql`vacuum (analyze) usage`;
     console.log(`\nfilled in ${Math.round((performance.now() - startedAt) / 1000)} s`);
   }
   const [count] = await sql`

@@ -114,6 +114,44 @@ export function addSent(all: Histogram, bytes: Uint8Array, at: number): number {
 }
 
 /**
+ * A histogram in a fifth of the bytes, which nothing can be added to: its first bucket and how many there are, two bytes each, and how
+ * many calls are in each, in groups of seven bits, the lowest first, of which all but the last have the highest bit set. Counts are
+ * doubled, and odd where they are less than nothing.
+ */
+export function packHistogram({ counts, low, high }: Histogram): number[] {
+  while (high >= low && counts[high] === 0) high--;
+  while (low < high && counts[low] === 0) low++;
+  const length = Math.max(0, high - low + 1);
+  const bytes = [low >> 8, low & 255, length >> 8, length & 255];
+  for (let bucket = low; bucket <= high; bucket++) {
+    const count = counts[bucket] ?? 0;
+    let value = count < 0 ? -2 * count - 1 : 2 * count;
+    for (; value > 127; value = Math.floor(value / 128)) bytes.push(128 | (value % 128));
+    bytes.push(value);
+  }
+  return bytes;
+}
+
+/** Adds a histogram as the above makes it. Returns the place after it. */
+export function addPacked(all: Histogram, bytes: Uint8Array, at: number): number {
+  const low = int16(bytes, at);
+  const end = low + int16(bytes, at + 2);
+  if (end > low) widen(all, low, end - 1);
+  const { counts } = all;
+  let place = at + 4;
+  for (let bucket = low; bucket < end; bucket++) {
+    let byte = bytes[place++] ?? 0;
+    let count = byte & 127;
+    for (let unit = 128; byte > 127; unit *= 128) {
+      byte = bytes[place++] ?? 0;
+      count += (byte & 127) * unit;
+    }
+    counts[bucket] = (counts[bucket] ?? 0) + (count % 2 === 0 ? count / 2 : -(count + 1) / 2);
+  }
+  return place;
+}
+
+/**
  * The times that shares of the calls took at most, in milliseconds; `null` of none. The shares go from the least to the greatest, so
  * that they are found in one walk.
  */

@@ -12,6 +12,7 @@ import {
   lockPartitions,
   partitioned,
 } from "../sql/partition.ts";
+import { packUsage } from "./usage-pack.ts";
 
 /** How many days ahead there are partitions. */
 const daysAhead = 7;
@@ -44,6 +45,8 @@ export function createPartitionService({
 }) {
   /** Whether texts can be indexed here; found out once. */
   let texts: boolean | undefined;
+  /** The month from which on sums may have grown since they were packed; all of them at first. */
+  let unpacked = new Date(0);
   const findTexts = async () => {
     await insertTextExtension(sql).catch(() => {});
     const found = await hasTextExtension(sql);
@@ -54,7 +57,7 @@ export function createPartitionService({
   return {
     /**
      * Makes the partitions of today and the seven days after it, drops what is past its time, and gives what is over its
-     * indexes. One process at a time; another one finds it done. Returns whether it was this one.
+     * indexes; packs users' sums by the month. One process at a time; another one finds it done. Returns whether it was this one.
      */
     async upkeep(): Promise<boolean> {
       const today = clock.now();
@@ -83,6 +86,9 @@ export function createPartitionService({
       // all that are kept, in case nobody was there when a day was over.
       while (texts && (await indexTexts(sql, today)));
       for (let day = 1; day <= retention.requestDays; day++) await indexPartition(sql, dayAfter(today, -day));
+      await packUsage(sql, unpacked);
+      // What is brought in late is of the last month at most.
+      unpacked = new Date(Date.UTC(today.getUTCFullYear(), today.getUTCMonth() - 1));
       return true;
     },
   };

@@ -3,7 +3,14 @@ import type { Clock } from "../clock.ts";
 import type { Sql } from "../database/pool.ts";
 import { ValidateError } from "../errors/app-error.ts";
 import { nilUuid, type Uuid } from "../id.ts";
-import { addSent, clear, emptyHistogram, type Histogram, quantiles } from "../metering/histogram.ts";
+import {
+  addPacked,
+  addSent,
+  clear,
+  emptyHistogram,
+  type Histogram,
+  quantiles,
+} from "../metering/histogram.ts";
 import { sum } from "../metering/money.ts";
 import { startReading } from "../sql/reading.ts";
 import { listUsage, placeOf, type UsageFilter, type UsageKey, type UsageSums } from "../sql/usage.ts";
@@ -99,7 +106,8 @@ const quantilesOf = (histogram: Histogram): Quantiles => {
 function timesOf(times: Uint8Array, [ttft, duration]: readonly [Histogram, Histogram]) {
   clear(ttft);
   clear(duration);
-  addSent(duration, times, addSent(ttft, times, 0));
+  let at = addSent(duration, times, addSent(ttft, times, 0));
+  while (at < times.length) at = addPacked(duration, times, addPacked(ttft, times, at));
   return { ttftMs: quantilesOf(ttft), durationMs: quantilesOf(duration) };
 }
 

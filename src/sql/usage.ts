@@ -44,7 +44,7 @@ export interface UsageSums {
   counts: string;
   /** What each row cost: currency, a space, exact decimal, and a space before the next; `null` without any. */
   costs: string | null;
-  /** Histograms of the times to the first piece and of whole calls, as `numeric_send` writes numbers. */
+  /** Histograms of the times to the first piece and of whole calls, as `numeric_send` writes numbers; then pairs of packed ones. */
   times: Uint8Array;
 }
 
@@ -94,20 +94,23 @@ export async function listUsage(db: Db, it: UsageFilter): Promise<UsageSums[]> {
   // Few groups are summed by currency first, with "sum", which is the faster one, but takes kilobytes for each group. Where there
   // may be thousands of them, one step costs less than two.
   const many = byUser || it.groups.length > 1;
-  const values = commas(
+  const values = db`${commas(
     [...usageCounts, "cost", "ttft", "duration"].map((name) =>
       many ? db`u.${db(name)}` : db`sum(u.${db(name)}) as ${db(name)}`,
     ),
-  );
+  )}, ${many ? db`u.times` : db`string_agg(u.times, '') as times`}`;
   const rows = (grain: "hour" | "day" | "month", { from, to }: { from: Date; to: Date }) => db`(
     u.grain = ${grain} and u.starts_at >= ${from} and u.starts_at < ${to}
     and u.cut = ${byUser ? "user" : grain === "day" && !byKey ? "app" : "service"})`;
+  // Most of what is packed has nothing beside it, which is left out faster than it is added up.
+  const sent = (column: ReturnType<Db>) =>
+    db`numeric_send(coalesce(histogram_sum(${column}) filter (where ${column} <> 0), 0))`;
   const month = db`case u.grain when 'month' then u.starts_at else date_trunc('month', u.starts_at, 'UTC') end`;
   const sums: ReturnType<Db> = db`
     select period ${each((group) => db`, ${db(groupColumn[group].name)}`)},
       concat_ws(' ', ${commas(usageCounts.map((name) => db`sum(${db(name)})`))}) as counts,
       string_agg(currency || ' ' || trim_scale(cost), ' ') filter (where currency <> '') as costs,
-      numeric_send(histogram_sum(ttft)) || numeric_send(histogram_sum(duration)) as times
+      ${sent(db`ttft`)} || ${sent(db`duration`)} || coalesce(string_agg(times, ''), '') as times
     from (
       select ${it.by === "month" ? month : db`u.starts_at`} as period
         ${each((group) => db`, ${groupColumn[group].column(db)} as ${db(groupColumn[group].name)}`)}, u.currency, ${values}

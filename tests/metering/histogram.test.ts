@@ -1,10 +1,12 @@
 import { expect, test } from "bun:test";
 import {
+  addPacked,
   bucketOf,
   clear,
   emptyHistogram,
   type Histogram,
   msOf,
+  packHistogram,
   quantiles,
 } from "../../src/metering/histogram.ts";
 
@@ -35,4 +37,35 @@ test("tells the quantiles of a thousand times within 2 %", () => {
   }
   clear(histogram);
   expect(quantiles(histogram, [0.5, 0.99])).toEqual([null, null]);
+});
+
+test("packs whatever a histogram may hold, and adds it to another", () => {
+  const all: [number, number][][] = [
+    [],
+    [[0, 1]],
+    [[386, 63]],
+    [
+      [0, 64],
+      [1, -1],
+      [200, 8192],
+      [386, -70],
+    ],
+    [
+      [3, 4e11],
+      [5, -4e11],
+      [9, 1],
+    ],
+  ];
+  const bytes = Uint8Array.from([7, ...all.flatMap((calls) => packHistogram(histogramOf(calls)))]);
+  const added = emptyHistogram();
+  let at = 1;
+  for (const calls of all) {
+    clear(added);
+    at = addPacked(added, bytes, at);
+    expect(added.counts).toEqual(histogramOf(calls).counts);
+  }
+  expect(at).toBe(bytes.length);
+  clear(added);
+  for (let from = 1; from < bytes.length; ) from = addPacked(added, bytes, from);
+  expect(added.counts).toEqual(histogramOf(all.flat()).counts);
 });

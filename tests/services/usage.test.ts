@@ -1,11 +1,14 @@
 import { expect, test } from "bun:test";
 import type { Principal } from "../../src/auth/principal.ts";
 import { systemClock } from "../../src/clock.ts";
+import { createMigrations } from "../../src/database/migrations.ts";
 import { nilUuid } from "../../src/id.ts";
+import { silentLog } from "../../src/log.ts";
 import { sum } from "../../src/metering/money.ts";
 import type { CallRecord } from "../../src/metering/record.ts";
 import { rollUp } from "../../src/metering/rollup.ts";
 import { createUsageService, type Usage } from "../../src/services/usage.ts";
+import { packUsage } from "../../src/services/usage-pack.ts";
 import { insertUsageMany } from "../../src/sql/usage-rollup.ts";
 import { callAt } from "../harness/call-record.ts";
 import { createDatabase } from "../harness/database.ts";
@@ -41,7 +44,7 @@ async function start() {
   for (let at = 0; at < calls.length; at += 300)
     await insertUsageMany(sql, rollUp(calls.slice(at, at + 300)));
   const usage = createUsageService({ sql, clock: systemClock });
-  return { sql, usage, [Symbol.asyncDispose]: () => database[Symbol.asyncDispose]() };
+  return { sql, url: database.url, usage, [Symbol.asyncDispose]: () => database[Symbol.asyncDispose]() };
 }
 
 const exact = (times: readonly (number | null)[], q: number): number | null => {
@@ -182,6 +185,75 @@ test("leaves nothing behind when everything is taken out again", async () => {
   await insertUsageMany(it.sql, rollUp(calls, -1));
   const rows = await it.sql`select from usage where calls <> 0 or cost <> 0 or ttft <> 0 or duration <> 0`;
   expect(rows).toHaveLength(0);
+});
+
+test("tells the same when the times of users' months are packed, and adds and takes out what comes later", async () => {
+  await using it = await start();
+  const users = () =>
+    it.usage.list(owner, {
+      by: "month",
+      groups: ["app", "user"],
+      from: new Date("2026-09-01"),
+      to: new Date("2026-11-01"),
+    });
+  const loose = async () => {
+    const [row] = await it.sql<{ packed: number; loose: number }[]>`
+      select count(times)::int as packed, count(*) filter (where ttft <> 0)::int as loose
+      from usage where grain = 'month' and cut = 'user'`;
+    return row;
+  };
+  const once = await users();
+  expect(once.length).toBe(6);
+  await packUsage(it.sql, new Date("2026-10-01"));
+  expect(await users()).toEqual(once);
+  expect(await loose()).toEqual({ packed: 9, loose: 9 });
+  await packUsage(it.sql, new Date(0));
+  expect(await users()).toEqual(once);
+  expect(await loose()).toEqual({ packed: 18, loose: 0 });
+  // As many calls once more, half of them packed as well: every quantile stays where it is.
+  await insertUsageMany(it.sql, rollUp(calls.slice(0, 1000)));
+  await packUsage(it.sql, new Date(0));
+  await insertUsageMany(it.sql, rollUp(calls.slice(1000)));
+  for (const [place, { key, calls, ttftMs, durationMs }] of (await users()).entries())
+    expect({ key, calls: calls / 2, ttftMs, durationMs }).toEqual({
+      key,
+      calls: once[place]?.calls ?? 0,
+      ttftMs: once[place]?.ttftMs ?? ttftMs,
+      durationMs: once[place]?.durationMs ?? durationMs,
+    });
+  // What is taken out is less than nothing beside what is packed, and nothing together with it.
+  await insertUsageMany(it.sql, rollUp(calls, -1));
+  expect(await users()).toEqual(once);
+  await packUsage(it.sql, new Date(0));
+  expect(await users()).toEqual(once);
+  await insertUsageMany(it.sql, rollUp(calls, -1));
+  const none = { p50: null, p95: null, p99: null };
+  for (const { calls, ttftMs, durationMs } of await users())
+    expect({ calls, ttftMs, durationMs }).toEqual({ calls: 0, ttftMs: none, durationMs: none });
+});
+
+test("packs nothing that somebody is writing, and does not wait for them", async () => {
+  await using it = await start();
+  await it.sql.begin(async (tx) => {
+    await insertUsageMany(tx, rollUp(calls.slice(0, 1)));
+    await packUsage(it.sql, new Date(0));
+  });
+  const left = await it.sql`
+    select from usage where grain = 'month' and cut = 'user' and times is null`;
+  expect(left).toHaveLength(calls[0]?.end_user === null ? 0 : 1);
+});
+
+test("takes packed times apart when their migration is reverted", async () => {
+  await using it = await start();
+  const times = () => it.sql`
+    select starts_at, end_user, currency, ttft, duration from usage where grain = 'month' and cut = 'user' order by 1, 2, 3`;
+  const before = [...(await times())];
+  await packUsage(it.sql, new Date(0));
+  await insertUsageMany(it.sql, rollUp(calls.slice(0, 500), -1));
+  await insertUsageMany(it.sql, rollUp(calls.slice(0, 500)));
+  expect([...(await times())]).not.toEqual(before);
+  await createMigrations({ url: it.url, log: silentLog }).down(1);
+  expect([...(await times())]).toEqual(before);
 });
 
 test("hands out more than one answer can hold, page by page, each row once and in order", async () => {
