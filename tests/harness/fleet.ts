@@ -6,6 +6,7 @@ import { insertBudget } from "../../src/sql/budget.ts";
 import type { Db } from "../../src/sql/db.ts";
 import { insertRateLimit, type RateLimitRow } from "../../src/sql/rate-limit.ts";
 import type { TestDatabase } from "./database.ts";
+import { until } from "./people.ts";
 import { createProgram, type Program, type Running } from "./program.ts";
 
 /** A provider that writes answers of random length, and knows what it has written for whom. */
@@ -119,6 +120,8 @@ export interface Fleet extends AsyncDisposable {
   tenant(config?: object): Promise<Tenant>;
   limit(limit: Partial<RateLimitRow>): Promise<void>;
   budget(budget: Partial<BudgetRow>): Promise<Uuid>;
+  /** Waits until every process has heard of all changes so far: notifications come in the order of the commits. */
+  heard(appId: Uuid): Promise<void>;
 }
 
 /** Calls a model through one of the processes. */
@@ -242,6 +245,16 @@ export async function startFleet({
         ...budget,
       });
       return id;
+    },
+    async heard(appId) {
+      const { stdout } = await program.run(["key", "create", "--app", appId], settings);
+      const headers = { authorization: `Bearer ${stdout.trim()}` };
+      const open = async (url: string) => (await fetch(`${url}/v1/models`, { headers })).status;
+      for (const url of urls) await open(url);
+      await sql`
+        update app_key set revoked_at = now()
+        where id = (select id from app_key where app_id = ${appId} order by id desc limit 1)`;
+      for (const url of urls) await until(async () => (await open(url)) === 401);
     },
     async [Symbol.asyncDispose]() {
       program[Symbol.dispose]();

@@ -31,6 +31,7 @@ test("budgets on four levels over two processes are spent to the end and not one
   await fleet.budget({ scope: "account", subject_id: tenant.accountId, amount: "80000" });
   await fleet.budget({ scope: "user", subject_id: tenant.appId, amount: "70000" });
   const appBudget = await fleet.budget({ scope: "app", subject_id: tenant.appId, amount });
+  await fleet.heard(tenant.appId);
   expect(await exhaust(fleet, tenant)).toBe(0);
   const used = writer.tokens.get("u") ?? 0;
   expect(used).toBeLessThanOrEqual(12_000);
@@ -52,6 +53,7 @@ test("what a killed process held stays booked until its journal is brought in, a
   await using fleet = await startFleet({ database, baseUrl: writer.baseUrl, processes: 2 });
   const tenant = await fleet.tenant({ fit_budget: true });
   await fleet.budget({ subject_id: tenant.appId, amount: "20000" });
+  await fleet.heard(tenant.appId);
   const load = exhaust(fleet, tenant);
   await until(() => (writer.tokens.get("u") ?? 0) > 6000);
   await fleet.kill(0);
@@ -78,6 +80,7 @@ test("what is held by a process whose folder is lost stays held, doctor names it
   await using fleet = await startFleet({ database, baseUrl: writer.baseUrl, processes: 1 });
   const tenant = await fleet.tenant();
   await fleet.budget({ name: "lost", subject_id: tenant.appId, amount: "100000" });
+  await fleet.heard(tenant.appId);
   expect((await callFleet(fleet.urls[0] ?? "", { key: tenant.key, user: "u" })).status).toBe(200);
   await fleet.kill(0);
   const { sql } = database;
