@@ -151,6 +151,19 @@ export function addPacked(all: Histogram, bytes: Uint8Array, at: number): number
   return place;
 }
 
+/** Histograms of the times to the first piece, and of whole calls. */
+export type Times = readonly [ttft: Histogram, duration: Histogram];
+
+export const emptyTimes = (): Times => [emptyHistogram(), emptyHistogram()];
+
+/** Reads both from what the database has: first the pair of numbers, then pairs of packed ones; what was in them before is gone. */
+export function readTimes([ttft, duration]: Times, bytes: Uint8Array): void {
+  clear(ttft);
+  clear(duration);
+  let at = addSent(duration, bytes, addSent(ttft, bytes, 0));
+  while (at < bytes.length) at = addPacked(duration, bytes, addPacked(ttft, bytes, at));
+}
+
 /**
  * The times that shares of the calls took at most, in milliseconds; `null` of none. The shares go from the least to the greatest, so
  * that they are found in one walk.

@@ -3,14 +3,7 @@ import type { Clock } from "../clock.ts";
 import type { Sql } from "../database/pool.ts";
 import { ValidateError } from "../errors/app-error.ts";
 import { nilUuid, type Uuid } from "../id.ts";
-import {
-  addPacked,
-  addSent,
-  clear,
-  emptyHistogram,
-  type Histogram,
-  quantiles,
-} from "../metering/histogram.ts";
+import { emptyTimes, type Histogram, quantiles, readTimes, type Times } from "../metering/histogram.ts";
 import { sum } from "../metering/money.ts";
 import { startReading } from "../sql/reading.ts";
 import { listUsage, placeOf, type UsageFilter, type UsageKey, type UsageSums } from "../sql/usage.ts";
@@ -102,17 +95,10 @@ const quantilesOf = (histogram: Histogram): Quantiles => {
   return { p50, p95, p99 };
 };
 
-/** The quantiles of both times, whose histograms are added up in those that are given. */
-function timesOf(times: Uint8Array, [ttft, duration]: readonly [Histogram, Histogram]) {
-  clear(ttft);
-  clear(duration);
-  let at = addSent(duration, times, addSent(ttft, times, 0));
-  while (at < times.length) at = addPacked(duration, times, addPacked(ttft, times, at));
-  return { ttftMs: quantilesOf(ttft), durationMs: quantilesOf(duration) };
-}
-
 /** A row as an entry: numbers, quantiles, and nobody where no account is known. */
-function toUsage({ key, times, costs, counts }: UsageSums, room: readonly [Histogram, Histogram]): Usage {
+function toUsage({ key, times: bytes, costs, counts }: UsageSums, times: Times): Usage {
+  readTimes(times, bytes);
+  const [ttft, duration] = times;
   const [
     calls = 0,
     errors = 0,
@@ -138,14 +124,15 @@ function toUsage({ key, times, costs, counts }: UsageSums, room: readonly [Histo
     completionTokens,
     reasoningTokens,
     costs: costsOf(costs),
-    ...timesOf(times, room),
+    ttftMs: quantilesOf(ttft),
+    durationMs: quantilesOf(duration),
   };
 }
 
 /** Rows as entries. */
 function toUsages(rows: readonly UsageSums[]): Usage[] {
-  const room = [emptyHistogram(), emptyHistogram()] as const;
-  return rows.map((row) => toUsage(row, room));
+  const times = emptyTimes();
+  return rows.map((row) => toUsage(row, times));
 }
 
 /** Adds up the calls, and tells them apart. */

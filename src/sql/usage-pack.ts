@@ -1,12 +1,11 @@
 import type { Db } from "./db.ts";
 
-/** Times of one row of sums that are not packed, in base64, with what is packed already; see {@link listLooseTimes}. */
+/** Times of one row of sums; see {@link listLooseTimes}. */
 export interface LooseTimes {
   /** Where the row is; holds as long as it is locked. */
   place: string;
-  /** Both histograms as `numeric_send` writes numbers. */
-  sent: string;
-  times: string | null;
+  /** Both histograms as `numeric_send` writes numbers, and those that are packed already, in base64. */
+  times: string;
 }
 
 /** What is less than this, in bytes, is read fast enough as it is: a few calls. */
@@ -21,8 +20,8 @@ export function listLooseTimes(
   { from, limit }: { from: Date; limit: number },
 ): Promise<LooseTimes[]> {
   return db<LooseTimes[]>`
-    select ctid::text as place, encode(numeric_send(ttft) || numeric_send(duration), 'base64') as sent,
-      encode(times, 'base64') as times
+    select ctid::text as place,
+      encode(numeric_send(ttft) || numeric_send(duration) || coalesce(times, ''), 'base64') as times
     from usage
     where grain = 'month' and starts_at >= ${from} and cut = 'user'
       and pg_column_size(ttft) + pg_column_size(duration) >= ${looseMin}
