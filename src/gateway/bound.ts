@@ -56,8 +56,8 @@ export function tokenBound({ operation, text, parsed }: Body, target: Target): T
   const input = Buffer.byteLength(text) + media * (target.imageTokensMax ?? mediaTokensDefault);
   if (operation === "count_tokens") return { input: 0, output: 0, outputMin: 0, answers: 0, said: true };
   if (operation === "embeddings") return { input, output: 0, outputMin: 0, answers: 0, said: true };
-  // Who says both leaves it to the provider which one counts.
   const limits = limitsOf(target);
+  // Who says both leaves it to the provider which one counts.
   const asked = limits.map((name) => parsed[name]).filter(isCount);
   const said = asked.length > 0;
   // There are providers that read a number from a text.

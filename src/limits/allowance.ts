@@ -65,8 +65,6 @@ export class CallAllowance implements LimitedAllowance {
   /** What the model is under that was asked last. */
   #model: Levels | undefined;
   #accounts: readonly Account[] = [];
-  /** What the accounts come to; made anew after each change of them. */
-  #charges: readonly Charge[] | undefined;
   #slots = nothing;
   #requests = nothing;
   readonly #attempts: Attempt[] = [];
@@ -81,8 +79,7 @@ export class CallAllowance implements LimitedAllowance {
   }
 
   get charges(): readonly Charge[] {
-    this.#charges ??= this.#accounts.map(chargeOf);
-    return this.#charges;
+    return this.#accounts.map(chargeOf);
   }
 
   /** The rules, and what of them concerns the caller. */
@@ -137,7 +134,6 @@ export class CallAllowance implements LimitedAllowance {
   async #openAccounts(budgets: Bounds["budgets"]): Promise<void> {
     const accounts: Account[] = [];
     this.#accounts = accounts;
-    this.#charges = undefined;
     for (const budget of budgets) {
       // Where each user has the budget, each has a period of their own.
       const isEach = budget.scope === "user" && budget.end_user === null;
@@ -201,7 +197,6 @@ export class CallAllowance implements LimitedAllowance {
       reservation: { parts: [], output: bound.output },
       cancelled: false,
     };
-    this.#charges = undefined;
     // One attempt comes after the other: those before are no calls at once any more.
     for (const earlier of this.#attempts) freeSlots(earlier);
     try {
@@ -237,10 +232,7 @@ export class CallAllowance implements LimitedAllowance {
     return {
       body: sets ? withOutputMax(body, output, target) : body,
       worst: hard ? { promptTokens: bound.input, completionTokens: bound.answers * output } : undefined,
-      cancel: () => {
-        this.#charges = undefined;
-        cancelAttempt(own);
-      },
+      cancel: () => cancelAttempt(own),
     };
   }
 

@@ -29,11 +29,10 @@ export interface PoolState extends Told {
 
 const room = ({ bound, used, held }: Told): bigint => bound - used - held;
 
+const positive = (amount: bigint): bigint => (amount > 0n ? amount : 0n);
+
 /** What of a limit this process could take now, with `free` of what is held; never below 0. */
-export const leftOf = (told: Told, free: bigint): bigint => {
-  const left = room(told) + free;
-  return left > 0n ? left : 0n;
-};
+export const leftOf = (told: Told, free: bigint): bigint => positive(room(told) + free);
 
 /** Why nothing was taken: there is no room; or nobody can tell, since the database is away. */
 export type Shortage = { short: PoolState } | { away: true };
@@ -125,7 +124,7 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
   /** Not taken either, and waits to be given back. */
   let recalled = 0n;
   let told: Told | undefined;
-  /** What of the limit nobody has, as it was told. */
+  /** What of the limit nobody has, as it was told: kept, since each answer says what is left of each limit. */
   let unheld = 0n;
   /** Asked for ahead: grows with use. */
   let target = 0n;
@@ -192,10 +191,7 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
   return {
     tryTake,
     state,
-    left() {
-      const left = unheld + free + recalled;
-      return left > 0n ? left : 0n;
-    },
+    left: () => positive(unheld + free + recalled),
     async take(amount, least = amount) {
       if (valid() && tryTake(amount)) return amount;
       used = true;

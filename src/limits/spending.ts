@@ -16,23 +16,13 @@ export function createSpending(windowMs: number): Spending {
   const cellMs = Math.max(1, Math.floor(windowMs / cellsPerWindow));
   let cells = new Map<number, number>();
   let total = 0;
-  /** The cell that something was added to last, and what is not in `cells` of it. */
-  let last = 0;
-  let amountOfLast = 0;
   const add = (cell: number, amount: number) => {
-    if (cell !== last) keep();
-    last = cell;
-    amountOfLast += amount;
+    cells.set(cell, (cells.get(cell) ?? 0) + amount);
     total += amount;
-  };
-  const keep = () => {
-    if (amountOfLast > 0) cells.set(last, (cells.get(last) ?? 0) + amountOfLast);
-    amountOfLast = 0;
   };
   return {
     spend: (amount, at) => add(Math.floor(at / cellMs), amount),
     drain() {
-      keep();
       const told = { cells: [...cells.keys()], amounts: [...cells.values()].map(String), total };
       cells = new Map();
       total = 0;

@@ -32,19 +32,24 @@ function partsOf(charge: Worth, record: Pick<CallRecord, "cost" | "currency" | "
   return parts;
 }
 
-/** What a call costs one of its budgets in all, in units of the budget's currency. */
-export function amountOf(charge: Worth, record: Pick<CallRecord, "cost" | "currency" | "attempts">): bigint {
+/** Parts together, in units of the budget's currency. */
+function totalOf(parts: readonly Part[]): bigint {
   let total = 0n;
-  for (const { amount } of partsOf(charge, record)) total += toUnits(amount);
+  for (const { amount } of parts) total += toUnits(amount);
   return total;
 }
+
+/** What a call costs one of its budgets in all, in units of the budget's currency. */
+export const amountOf = (charge: Worth, record: Pick<CallRecord, "cost" | "currency" | "attempts">): bigint =>
+  totalOf(partsOf(charge, record));
 
 /** The rows of a call in the ledger: one for each of its budgets and currencies. */
 export function ledgerOf(record: CallRecord, at: string): LedgerRow[] {
   const rows: LedgerRow[] = [];
   for (const charge of record.charges ?? []) {
-    const exceeded = charge.bound !== null && amountOf(charge, record) > toUnits(charge.bound);
-    for (const { currency, cost, rate, amount } of partsOf(charge, record)) {
+    const parts = partsOf(charge, record);
+    const exceeded = charge.bound !== null && totalOf(parts) > toUnits(charge.bound);
+    for (const { currency, cost, rate, amount } of parts) {
       rows.push({
         id: newId(),
         budget_id: charge.budget_id,
