@@ -1,4 +1,4 @@
-import type { CallRecord, Charge } from "../metering/record.ts";
+import type { CallRecord, Charges } from "../metering/record.ts";
 import type { Body } from "./body.ts";
 import type { Target } from "./target.ts";
 
@@ -20,8 +20,8 @@ export interface Permit {
 
 /** What one call may use of the limits that it is under; made by whoever knows them. */
 export interface Allowance {
-  /** The budgets that the call counts towards; complete for an attempt once it has its permit. */
-  readonly charges: readonly Charge[];
+  /** The budgets that the call counts towards, if any; complete for an attempt once it has its permit. The same until they change. */
+  readonly charges: Charges | undefined;
   /** Lets the call in. @throws {LimitError} a limit of its caller's does not. */
   admit(): Promise<void>;
   /**

@@ -6,7 +6,7 @@ import type {
   CallContent,
   CallRecord,
   CallStatus,
-  Charge,
+  Charges,
   Recorder,
   Refusal,
 } from "../metering/record.ts";
@@ -97,7 +97,7 @@ export function openEntry({
   recorder: Recorder;
   facts: CallFacts;
   question: string | undefined;
-  charges: () => readonly Charge[];
+  charges: () => Charges | undefined;
   closed: (record: CallRecord) => void;
   now: () => number;
 }): Entry {
@@ -111,7 +111,6 @@ export function openEntry({
 
   const record = (end: CallEnd, tried: readonly AttemptRecord[]): CallRecord => {
     const last = tried.at(-1);
-    const counted = charges();
     const total = totalOf(tried);
     return {
       id: facts.id,
@@ -144,7 +143,6 @@ export function openEntry({
       currency: total.currency,
       ip_prefix: facts.ipPrefix,
       attempts: tried,
-      ...(tried.length > 0 && counted.length > 0 && { charges: counted }),
       ...(end.refusal && { refusal: end.refusal }),
     };
   };
@@ -174,8 +172,10 @@ export function openEntry({
         state: undefined,
         worst,
       });
-      const asked = attempts.length === 0 ? question : undefined;
-      await recorder.open(record({ status: "interrupted", statusCode: 500 }, [...attempts, standing]), asked);
+      await recorder.open(record({ status: "interrupted", statusCode: 500 }, [...attempts, standing]), {
+        question: attempts.length === 0 ? question : undefined,
+        charges: charges(),
+      });
       return {
         firstPiece() {
           pieceMs ??= Math.round(now() - begunAt);
@@ -193,6 +193,7 @@ export function openEntry({
       const written = recorder.close(final, {
         // Without an attempt the question is in no journal yet; of a refused call it is not kept.
         ...(attempts.length === 0 && !end.refusal && question !== undefined && { question }),
+        charges: attempts.length === 0 ? undefined : charges(),
         ...content,
       });
       tell(final);

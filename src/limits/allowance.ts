@@ -5,7 +5,7 @@ import { tokenBound, withOutputMax } from "../gateway/bound.ts";
 import type { Target } from "../gateway/target.ts";
 import type { Uuid } from "../id.ts";
 import { fromUnits } from "../metering/money.ts";
-import type { CallRecord, Charge, Refusal } from "../metering/record.ts";
+import { type CallRecord, type Charges, chargesOf, type Refusal } from "../metering/record.ts";
 import {
   type Account,
   cancelReservation,
@@ -34,7 +34,7 @@ export interface Shared extends LimiterOptions {
 /** The same amount, taken of some rates. */
 interface Taken {
   meters: readonly RateMeter[];
-  amount: bigint;
+  amount: number;
 }
 
 /** What one attempt has taken. */
@@ -46,13 +46,13 @@ interface Attempt {
   cancelled: boolean;
 }
 
-const nothing: Taken = { meters: [], amount: 0n };
+const nothing: Taken = { meters: [], amount: 0 };
 
 const giveBack = ({ meters, amount }: Taken) => {
-  for (const meter of meters) meter.pool.give(amount);
+  for (const meter of meters) meter.pool.giveCount(amount);
 };
 
-const spend = ({ meters, amount }: Taken, spent: bigint, at: number) => {
+const spend = ({ meters, amount }: Taken, spent: number, at: number) => {
   for (const meter of meters) meter.spend(amount, spent, at);
 };
 
@@ -65,6 +65,8 @@ export class CallAllowance implements LimitedAllowance {
   /** What the model is under that was asked last. */
   #model: Levels | undefined;
   #accounts: readonly Account[] = [];
+  /** What the accounts come to, until something is kept back of them, or no more. */
+  #charges: Charges | undefined;
   #slots = nothing;
   #requests = nothing;
   readonly #attempts: Attempt[] = [];
@@ -78,8 +80,10 @@ export class CallAllowance implements LimitedAllowance {
     this.#shared = shared;
   }
 
-  get charges(): readonly Charge[] {
-    return this.#accounts.map(chargeOf);
+  get charges(): Charges | undefined {
+    if (this.#accounts.length === 0) return undefined;
+    this.#charges ??= chargesOf(this.#accounts.map(chargeOf));
+    return this.#charges;
   }
 
   /** The rules, and what of them concerns the caller. */
@@ -95,14 +99,14 @@ export class CallAllowance implements LimitedAllowance {
   }
 
   /** Takes of all levels what is here; `undefined`, and nothing taken, where one of them has too little. */
-  #takeNow(field: keyof RateLimits, levels: readonly Level[], amount: bigint): Taken | undefined {
+  #takeNow(field: keyof RateLimits, levels: readonly Level[], amount: number): Taken | undefined {
     if (levels.length === 0) return nothing;
     const { leases, rate } = this.#shared;
     if (!(field === "concurrency" ? leases.slotsValid() : leases.valid())) return undefined;
     const meters: RateMeter[] = [];
     for (const level of levels) {
       const meter = rate(level);
-      if (!meter.pool.tryTake(amount)) {
+      if (!meter.pool.tryTakeCount(amount)) {
         giveBack({ meters, amount });
         return undefined;
       }
@@ -112,18 +116,18 @@ export class CallAllowance implements LimitedAllowance {
   }
 
   /** Takes of all levels, or of none. @throws {LimitError} */
-  async #take(field: keyof RateLimits, levels: readonly Level[], amount: bigint): Promise<Taken> {
+  async #take(field: keyof RateLimits, levels: readonly Level[], amount: number): Promise<Taken> {
     const { leases, rate, windowMs } = this.#shared;
     const meters: RateMeter[] = [];
     for (const level of levels) {
       const meter = rate(level);
-      const result = await meter.pool.take(amount);
+      const result = await meter.pool.take(BigInt(amount));
       if (typeof result !== "bigint") {
         if ("away" in result && this.#goesOn(level.set)) continue;
         giveBack({ meters, amount });
         if ("away" in result) throw unavailable();
         const databaseNow = leases.databaseNow();
-        throw refuseRate(field, level, { state: result.short, asked: amount, windowMs, databaseNow });
+        throw refuseRate(field, level, { state: result.short, asked: BigInt(amount), windowMs, databaseNow });
       }
       meters.push(meter);
     }
@@ -168,10 +172,9 @@ export class CallAllowance implements LimitedAllowance {
     const { levels, budgets } = await this.#find();
     const { concurrency, requests } = levels;
     this.#slots =
-      this.#takeNow("concurrency", concurrency, 1n) ?? (await this.#take("concurrency", concurrency, 1n));
+      this.#takeNow("concurrency", concurrency, 1) ?? (await this.#take("concurrency", concurrency, 1));
     try {
-      this.#requests =
-        this.#takeNow("requests", requests, 1n) ?? (await this.#take("requests", requests, 1n));
+      this.#requests = this.#takeNow("requests", requests, 1) ?? (await this.#take("requests", requests, 1));
       if (budgets.length > 0) await this.#openAccounts(budgets);
     } catch (error) {
       giveBack(this.#slots);
@@ -190,6 +193,7 @@ export class CallAllowance implements LimitedAllowance {
     const bound = tokenBound(body, target);
     const model = bounds.model(rules, target.name);
     this.#model = model;
+    this.#charges = undefined;
     const own: Attempt = {
       slots: nothing,
       requests: nothing,
@@ -200,8 +204,8 @@ export class CallAllowance implements LimitedAllowance {
     // One attempt comes after the other: those before are no calls at once any more.
     for (const earlier of this.#attempts) freeSlots(earlier);
     try {
-      if (model.concurrency.length > 0) own.slots = await this.#take("concurrency", model.concurrency, 1n);
-      if (model.requests.length > 0) own.requests = await this.#take("requests", model.requests, 1n);
+      if (model.concurrency.length > 0) own.slots = await this.#take("concurrency", model.concurrency, 1);
+      if (model.requests.length > 0) own.requests = await this.#take("requests", model.requests, 1);
       // Counting tokens costs nothing: it needs no price and no room.
       if (this.#accounts.length > 0 && body.operation !== "count_tokens") {
         own.reservation = await reserve(this.#accounts, target, bound, {
@@ -215,9 +219,9 @@ export class CallAllowance implements LimitedAllowance {
               : undefined,
         });
       }
-      const tokens = BigInt(bound.input + bound.answers * own.reservation.output);
+      const tokens = bound.input + bound.answers * own.reservation.output;
       const under = model.tokens.length > 0 ? [...levels.tokens, ...model.tokens] : levels.tokens;
-      if (tokens > 0n)
+      if (tokens > 0)
         own.tokens = this.#takeNow("tokens", under, tokens) ?? (await this.#take("tokens", under, tokens));
     } catch (error) {
       cancelAttempt(own);
@@ -232,7 +236,10 @@ export class CallAllowance implements LimitedAllowance {
     return {
       body: sets ? withOutputMax(body, output, target) : body,
       worst: hard ? { promptTokens: bound.input, completionTokens: bound.answers * output } : undefined,
-      cancel: () => cancelAttempt(own),
+      cancel: () => {
+        cancelAttempt(own);
+        this.#charges = undefined;
+      },
     };
   }
 
@@ -252,13 +259,13 @@ export class CallAllowance implements LimitedAllowance {
     giveBack(this.#slots);
     // Whatever ended it before anybody was asked: it was no call.
     const began = record.attempts.length > 0 || record.status === "ok";
-    spend(this.#requests, counts && began ? this.#requests.amount : 0n, at);
+    spend(this.#requests, counts && began ? this.#requests.amount : 0, at);
     for (const [place, attempt] of this.#attempts.entries()) {
       if (attempt.cancelled) continue;
       const { prompt_tokens = 0, completion_tokens = 0 } = record.attempts[place] ?? {};
       freeSlots(attempt);
-      spend(attempt.requests, counts ? attempt.requests.amount : 0n, at);
-      spend(attempt.tokens, counts ? BigInt(prompt_tokens + completion_tokens) : 0n, at);
+      spend(attempt.requests, counts ? attempt.requests.amount : 0, at);
+      spend(attempt.tokens, counts ? prompt_tokens + completion_tokens : 0, at);
     }
     for (const account of this.#accounts) settleAccount(account, record);
   }

@@ -22,7 +22,7 @@ export function limitHeaders(
   const headers: Record<string, string> = {};
   for (const kind of ["requests", "tokens"] as const) {
     let tightest: RateMeter | undefined;
-    let least = 0n;
+    let least = 0;
     for (const levels of all) {
       for (const level of levels[kind]) {
         const meter = rate(level);
@@ -35,7 +35,7 @@ export function limitHeaders(
     if (!tightest) continue;
     headers[`x-ratelimit-limit-${kind}`] = String(tightest.bound);
     headers[`x-ratelimit-remaining-${kind}`] = String(least);
-    const reset = least === BigInt(tightest.bound) ? 0 : Math.max(0, windowMs - sinceMs);
+    const reset = least === tightest.bound ? 0 : Math.max(0, windowMs - sinceMs);
     headers[`x-ratelimit-reset-${kind}`] = durationText(reset);
   }
   return headers;

@@ -67,7 +67,7 @@ export function createLimiter(options: LimiterOptions): Limiter {
   };
 
   const budget = (budgetId: Uuid, endUser: string): BudgetMeter => {
-    const key = `${budgetId}\n${endUser}`;
+    const key = endUser === "" ? budgetId : `${budgetId}\n${endUser}`;
     const known = budgets.get(key);
     const endsAtMs = known?.period()?.endsAtMs ?? Number.POSITIVE_INFINITY;
     if (known && (endsAtMs === Number.POSITIVE_INFINITY || endsAtMs > leases.databaseNow())) return known;

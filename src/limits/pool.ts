@@ -41,6 +41,8 @@ export type Shortage = { short: PoolState } | { away: true };
 export interface Pool {
   /** Takes `amount` at once, if it is here; whoever calls has seen that the lease holds. */
   tryTake(amount: bigint): boolean;
+  /** The same of what is counted by numbers, which takes a third of the time. */
+  tryTakeCount(count: number): boolean;
   /**
    * Takes `amount`, asking for more where it is not here; with `least` also what there is, from that much on. Returns what was
    * taken.
@@ -48,12 +50,13 @@ export interface Pool {
   take(amount: bigint, least?: bigint): Promise<bigint | Shortage>;
   /** Gives back what was taken and is not needed; less than nothing where more was spent than was taken. */
   give(amount: bigint): void;
+  giveCount(count: number): void;
   /** The limit is lower now: what is here goes back before anything is taken. */
   recall(): void;
   /** What is known. */
   state(): PoolState;
   /** What of the limit could be taken now; never below 0. */
-  left(): bigint;
+  left(): number;
   /** Sees to it that something is known. @throws where the database is away. */
   known(): Promise<PoolState>;
 }
@@ -90,6 +93,9 @@ export interface PoolOptions {
   holdOffMs: number;
 }
 
+/** Most that is loose: up to there numbers are exact. */
+const looseMax = BigInt(Number.MAX_SAFE_INTEGER);
+
 /** A use after which more is asked for ahead of need, and how many times that. */
 const aheadFactor = 16n;
 /** Between two askings, in milliseconds: sooner, twice as much is asked for; later, half as much. */
@@ -121,11 +127,15 @@ const nothing: Told = { granted: 0n, used: 0n, held: 0n, bound: 0n, waitMs: unde
 export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions): Pool & PoolDealer {
   /** On lease and not taken; below zero after a bill beyond what was taken for it. */
   let free = 0n;
+  /** The part of it that is kept as a number. */
+  let loose = 0;
   /** Not taken either, and waits to be given back. */
   let recalled = 0n;
   let told: Told | undefined;
-  /** What of the limit nobody has, as it was told: kept, since each answer says what is left of each limit. */
+  /** What of the limit nobody has, as it was told. */
   let unheld = 0n;
+  /** That, and what is free here, but for what is loose: kept, since each answer says what is left of each limit. */
+  let rest: number | undefined;
   /** Asked for ahead: grows with use. */
   let target = 0n;
   let refillBelow = 0n;
@@ -142,8 +152,17 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
   let waiting: Waiter[] = [];
   let served: readonly Waiter[] = [];
 
+  /** Puts what is free together; before whatever looks at it or changes it. */
+  const gather = () => {
+    if (loose !== 0) free += BigInt(loose);
+    loose = 0;
+    rest = undefined;
+  };
   const isShort = () => told !== undefined && unheld < told.bound / 8n;
-  const state = (): PoolState => ({ ...(told ?? nothing), free: free + recalled });
+  const state = (): PoolState => {
+    gather();
+    return { ...(told ?? nothing), free: free + recalled };
+  };
   const grow = (amount: bigint) => {
     const least = amount * aheadFactor;
     const sinceMs = now() - askedAt;
@@ -171,9 +190,22 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
   };
 
   const tryTake = (amount: bigint): boolean => {
+    gather();
     if (free < amount) return false;
     free -= amount;
     used = true;
+    if (free < refillBelow) refill(amount);
+    return true;
+  };
+  /** Makes at least `count` loose: all that can be taken without asking for more, or just that. */
+  const loosen = (count: number): boolean => {
+    gather();
+    const amount = BigInt(count);
+    if (free < amount) return false;
+    const spare = free - refillBelow;
+    const moved = spare > amount && spare <= looseMax ? spare : amount;
+    free -= moved;
+    loose = Number(moved);
     if (free < refillBelow) refill(amount);
     return true;
   };
@@ -191,7 +223,16 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
   return {
     tryTake,
     state,
-    left: () => positive(unheld + free + recalled),
+    tryTakeCount(count) {
+      if (loose < count && !loosen(count)) return false;
+      loose -= count;
+      used = true;
+      return true;
+    },
+    left() {
+      rest ??= Number(unheld + free + recalled);
+      return Math.max(0, rest + loose);
+    },
     async take(amount, least = amount) {
       if (valid() && tryTake(amount)) return amount;
       used = true;
@@ -214,11 +255,19 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
       }
       return { short: state() };
     },
+    giveCount(count) {
+      loose += count;
+      if (count < 0) used = true;
+      // What is owed is paid first.
+      if (free < 0n) gather();
+    },
     give(amount) {
+      gather();
       free += amount;
       if (amount < 0n) used = true;
     },
     recall() {
+      gather();
       if (free <= 0n) return;
       recalled += free;
       free = 0n;
@@ -231,6 +280,7 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
     unusedMs: () => now() - lastUse(),
     compose() {
       if (doubt) return doubt;
+      gather();
       const debt = free < 0n ? -free : 0n;
       asked = { op: newOp(), need: 0n, want: 0n, ahead: 0n, back: 0n };
       served = waiting;
@@ -255,6 +305,7 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
       return asked;
     },
     answered(answer) {
+      gather();
       const denies = served.length > 0 && answer.granted === 0n;
       if (denies) denied = leastOf(served);
       asked = undefined;
@@ -280,16 +331,19 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
       served = [];
       // What was in doubt before still is.
       if (doubt) return;
+      gather();
       free += asked?.back ?? 0n;
       asked = undefined;
     },
     forfeit(out) {
+      gather();
       asked = undefined;
       doubt = undefined;
       recalled = 0n;
       free = -out;
     },
     withdraw(amount) {
+      gather();
       free -= amount;
     },
     drop() {

@@ -11,7 +11,7 @@ export interface RateMeter {
   /**
    * What was taken has been spent: `amount` of it at `at`, by the database's clock in milliseconds; the rest goes back.
    */
-  spend(taken: bigint, amount: bigint, at: number): void;
+  spend(taken: number, amount: number, at: number): void;
 }
 
 /** How long a refusal holds, in shares of a window, and where there is none, in milliseconds. */
@@ -118,9 +118,9 @@ export function createRateMeter({
   const meter: RateMeter = {
     bound,
     pool,
-    spend(amountTaken, amount, at) {
-      if (amountTaken !== amount) pool.give(amountTaken - amount);
-      if (amount > 0n) spending.spend(Number(amount), at);
+    spend(taken, amount, at) {
+      if (taken !== amount) pool.giveCount(taken - amount);
+      if (amount > 0) spending.spend(amount, at);
     },
   };
   return meter;

@@ -16,20 +16,30 @@ export function createSpending(windowMs: number): Spending {
   const cellMs = Math.max(1, Math.floor(windowMs / cellsPerWindow));
   let cells = new Map<number, number>();
   let total = 0;
-  const add = (cell: number, amount: number) => {
-    cells.set(cell, (cells.get(cell) ?? 0) + amount);
-    total += amount;
+  /** The cell that was spent in last, and what of it is not in the map yet: nearly all go to the same one as before. */
+  let cell = 0;
+  let fresh = 0;
+  const settle = () => {
+    if (fresh > 0) cells.set(cell, (cells.get(cell) ?? 0) + fresh);
+    total += fresh;
+    fresh = 0;
+  };
+  const add = (to: number, amount: number) => {
+    if (to !== cell) settle();
+    cell = to;
+    fresh += amount;
   };
   return {
     spend: (amount, at) => add(Math.floor(at / cellMs), amount),
     drain() {
+      settle();
       const told = { cells: [...cells.keys()], amounts: [...cells.values()].map(String), total };
       cells = new Map();
       total = 0;
       return told;
     },
     again(told, amounts) {
-      for (const [place, cell] of told.entries()) add(cell, Number(amounts[place] ?? 0));
+      for (const [place, to] of told.entries()) add(to, Number(amounts[place] ?? 0));
     },
   };
 }

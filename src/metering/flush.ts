@@ -7,16 +7,19 @@ import {
   insertRequestContentMany,
   insertRequestMany,
   limitWriting,
+  requestContentLine,
+  requestLine,
 } from "../sql/request.ts";
 import { insertUsageMany } from "../sql/usage-rollup.ts";
 import { ledgerOf } from "./ledger.ts";
-import type { CallRecord } from "./record.ts";
+import type { CallRecord, Charges } from "./record.ts";
 import { rollUp } from "./rollup.ts";
 
 /** A call that is over and not in the database yet. `question` and `answer` are JSON texts. */
 export interface Closed {
   id: Uuid;
   record: CallRecord;
+  charges: Charges | undefined;
   question: string | undefined;
   answer: string | undefined;
   truncated: boolean;
@@ -31,15 +34,19 @@ export const sizeOf = ({ question, answer }: Closed): number =>
 
 const hasContent = ({ question, answer }: Closed): boolean => question !== undefined || answer !== undefined;
 
+/** The content of a call as a line for `copy`. */
+const contentLine = ({ id, record: { app_id }, question, answer, truncated }: Closed): string =>
+  requestContentLine({ id, app_id, question, answer, truncated });
+
 /** Writes a batch of calls none of which is in the database. @throws `23505` where one is. */
 const writeFresh = (sql: Sql, batch: readonly Closed[], holderId: Uuid): Promise<unknown> =>
   sql.begin(async (tx) => {
     await limitWriting(tx);
     await insertFreshRequestMany(
       tx,
-      batch.map(({ record }) => record),
+      batch.map(({ record, charges }) => requestLine(record, charges?.json)),
     );
-    const content = batch.filter(hasContent).map(({ record: { app_id }, ...item }) => ({ ...item, app_id }));
+    const content = batch.filter(hasContent).map(contentLine);
     if (content.length > 0) await insertFreshRequestContentMany(tx, content);
     await writeSums(tx, batch, holderId);
   });
@@ -52,10 +59,14 @@ const writeSums = async (
 ): Promise<void> => {
   await insertUsageMany(tx, rollUp(items.map(({ record }) => record)));
   const now = new Date().toISOString();
-  const booked = items.flatMap(({ record }) => ledgerOf(record, now));
+  const booked = items.flatMap(({ record, charges }) => (charges ? ledgerOf(record, charges.list, now) : []));
   // Last, since others wait for the locks.
   if (booked.length > 0) await insertLedgerMany(tx, booked, holderId);
 };
+
+/** A call as a row. */
+const requestRow = ({ record, charges }: Closed): string =>
+  `${JSON.stringify(record).slice(0, -1)},"charges":${charges?.json ?? "null"}}`;
 
 /** The content of a call as a row. */
 const contentRow = ({ id, record: { app_id }, question, answer, truncated }: Closed): string =>
@@ -65,7 +76,7 @@ const contentRow = ({ id, record: { app_id }, question, answer, truncated }: Clo
 const writeRest = (sql: Sql, batch: readonly Closed[], holderId: Uuid): Promise<unknown> =>
   sql.begin(async (tx) => {
     await limitWriting(tx);
-    const fresh = new Set(await insertRequestMany(tx, JSON.stringify(batch.map(({ record }) => record))));
+    const fresh = new Set(await insertRequestMany(tx, `[${batch.map(requestRow).join(",")}]`));
     // Each once, though it may stand in the batch twice.
     const items = batch.filter(({ id }) => fresh.delete(id));
     if (items.length === 0) return;

@@ -43,12 +43,22 @@ function totalOf(parts: readonly Part[]): bigint {
 export const amountOf = (charge: Worth, record: Pick<CallRecord, "cost" | "currency" | "attempts">): bigint =>
   totalOf(partsOf(charge, record));
 
+/** Far more than a number that stands for a decimal may be off by, as a share of it. */
+const slack = 1e-9;
+
+/** Whether parts are more than a bound. Nearly all are far less, which need not be worked out exactly. */
+function isBeyond(parts: readonly Part[], bound: string): boolean {
+  let about = 0;
+  for (const { amount } of parts) about += Number(amount);
+  return about > Number(bound) * (1 - slack) && totalOf(parts) > toUnits(bound);
+}
+
 /** The rows of a call in the ledger: one for each of its budgets and currencies. */
-export function ledgerOf(record: CallRecord, at: string): LedgerRow[] {
+export function ledgerOf(record: CallRecord, charges: readonly Charge[], at: string): LedgerRow[] {
   const rows: LedgerRow[] = [];
-  for (const charge of record.charges ?? []) {
+  for (const charge of charges) {
     const parts = partsOf(charge, record);
-    const exceeded = charge.bound !== null && totalOf(parts) > toUnits(charge.bound);
+    const exceeded = charge.bound !== null && isBeyond(parts, charge.bound);
     for (const { currency, cost, rate, amount } of parts) {
       rows.push({
         id: newId(),
@@ -70,13 +80,18 @@ export function ledgerOf(record: CallRecord, at: string): LedgerRow[] {
   return rows;
 }
 
+/** A call as it stands in its table. */
+export interface ChargedRecord extends CallRecord {
+  charges: readonly Charge[];
+}
+
 /**
  * The rows that turn what calls were `booked` at into what they cost now. `rate` tells what a currency is worth in a budget's at
  * the time of a call.
  */
 export function correctionOf(
   booked: readonly BookedSum[],
-  records: readonly CallRecord[],
+  records: readonly ChargedRecord[],
   rate: (base: string, quote: string, at: Date) => string | undefined,
   at: string,
 ): LedgerRow[] {
@@ -90,7 +105,7 @@ export function correctionOf(
   }));
   const again = records.flatMap((record) => {
     const time = new Date(record.created_at);
-    const charges = (record.charges ?? []).map((charge) => {
+    const charges = record.charges.map((charge) => {
       const rates: Record<string, string> = { ...charge.rates };
       for (const currency of costsOf(record).keys()) {
         const value = rates[currency] ?? rate(currency, charge.currency, time);
@@ -98,7 +113,7 @@ export function correctionOf(
       }
       return { ...charge, rates };
     });
-    return ledgerOf({ ...record, charges }, at);
+    return ledgerOf(record, charges, at);
   });
   return [...undone, ...again].map((row) => ({ ...row, kind: "reprice" as const, bound_exceeded: false }));
 }

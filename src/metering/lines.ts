@@ -1,24 +1,31 @@
 import { readFileSync } from "node:fs";
 import type { Uuid } from "../id.ts";
 import type { Closed } from "./flush.ts";
-import type { CallRecord } from "./record.ts";
+import { type CallRecord, type Charge, chargesOf, type Enclosed } from "./record.ts";
 
 /** How a line begins, which tells what it is; the id of the call follows. */
 const heads = { open: '{"open":"', close: '{"close":"' } as const;
 const idLength = 36;
 
 /** The line of a call's attempt: what stands on record if nothing more is heard. */
-export const openLine = (record: CallRecord, question: string | undefined): string =>
-  `${heads.open}${record.id}","record":${JSON.stringify(record)}${question === undefined ? "" : `,"question":${question}`}}`;
+export const openLine = (record: CallRecord, { question, charges }: Enclosed): string =>
+  `${heads.open}${record.id}","record":${JSON.stringify(record)}${member("charges", charges?.json)}${member("question", question)}}`;
 
-/** The line of a call's end. */
+/** The line of a call's end, without what stands in that of its attempt as it is. */
 export const closeLine = (
-  { id, record, question, answer, truncated }: Closed,
-  withQuestion: boolean,
-): string =>
-  `${heads.close}${id}","record":${JSON.stringify(record)}${withQuestion && question !== undefined ? `,"question":${question}` : ""}${
-    answer === undefined ? "" : `,"answer":${answer}`
-  }${truncated ? ',"truncated":true' : ""}}`;
+  { id, record, question, charges, answer, truncated }: Closed,
+  opened: Enclosed = {},
+): string => {
+  const asked = question === opened.question ? undefined : question;
+  const charged = charges === opened.charges ? undefined : (charges?.json ?? "[]");
+  return `${heads.close}${id}","record":${JSON.stringify(record)}${member("charges", charged)}${member("question", asked)}${member(
+    "answer",
+    answer,
+  )}${truncated ? ',"truncated":true' : ""}}`;
+};
+
+const member = (name: string, json: string | undefined): string =>
+  json === undefined ? "" : `,"${name}":${json}`;
 
 /** One line of a journal. */
 interface Line {
@@ -45,7 +52,7 @@ function* linesOf(path: string): Generator<Line> {
 
 /** A line's parts. @throws {SyntaxError} it was not written whole. */
 function partsOf({ id, text }: Line): Closed {
-  const parsed = JSON.parse(text) as { record: CallRecord } & Record<
+  const parsed = JSON.parse(text) as { record: CallRecord; charges?: readonly Charge[] } & Record<
     "question" | "answer" | "truncated",
     unknown
   >;
@@ -53,6 +60,7 @@ function partsOf({ id, text }: Line): Closed {
   return {
     id,
     record: parsed.record,
+    charges: parsed.charges && chargesOf(parsed.charges),
     question: json(parsed.question),
     answer: json(parsed.answer),
     truncated: parsed.truncated === true,
@@ -83,15 +91,19 @@ export function createJournalReader(wanted: (id: Uuid) => boolean = () => true):
           continue;
         }
         const before = open.get(line.id);
-        const question = parts.question ?? before?.question;
+        const whole = {
+          ...parts,
+          question: parts.question ?? before?.question,
+          charges: parts.charges ?? before?.charges,
+        };
         if (line.kind === "open") {
           // A later attempt; what it stands on includes the earlier ones.
-          if (!closed.has(line.id)) open.set(line.id, { ...parts, question });
+          if (!closed.has(line.id)) open.set(line.id, whole);
           continue;
         }
         open.delete(line.id);
         closed.add(line.id);
-        found.push({ ...parts, question });
+        found.push(whole);
       }
       return found;
     },

@@ -7,19 +7,29 @@ export interface Decimal {
 const powers = Array.from({ length: 40 }, (_, exponent) => 10n ** BigInt(exponent));
 const power = (exponent: number): bigint => powers[exponent] ?? 10n ** BigInt(exponent);
 
+/** Up to here a whole number is exact as a `number`, which is read and written several times as fast. */
+const exactMax = BigInt(Number.MAX_SAFE_INTEGER);
+/** As many digits are certainly below that. */
+const exactDigits = 15;
+
+const wholeOf = (digits: string): bigint =>
+  digits.length <= exactDigits ? BigInt(Number(digits)) : BigInt(digits);
+
+const digitsOf = (units: bigint): string => (units <= exactMax ? String(Number(units)) : String(units));
+
 /** Reads a decimal such as `-12.50`. @throws {RangeError} it is none. */
 export function parseDecimal(text: string): Decimal {
   if (!/^-?\d+(?:\.\d+)?$/.test(text)) throw new RangeError("not a decimal number");
   const point = text.indexOf(".");
-  if (point === -1) return { units: BigInt(text), scale: 0 };
+  if (point === -1) return { units: wholeOf(text), scale: 0 };
   // The sign stays in front of all digits.
-  return { units: BigInt(text.slice(0, point) + text.slice(point + 1)), scale: text.length - point - 1 };
+  return { units: wholeOf(text.slice(0, point) + text.slice(point + 1)), scale: text.length - point - 1 };
 }
 
 /** Writes a decimal without zeros at its end, as `12.5`. */
 export function formatDecimal({ units, scale }: Decimal): string {
   const negative = units < 0n;
-  const digits = (negative ? -units : units).toString().padStart(scale + 1, "0");
+  const digits = digitsOf(negative ? -units : units).padStart(scale + 1, "0");
   const point = digits.length - scale;
   let end = digits.length;
   while (end > point && digits[end - 1] === "0") end--;
@@ -58,8 +68,16 @@ export function unitsAt(units: bigint, scale: number): bigint {
   return units > whole * divisor ? whole + 1n : whole;
 }
 
+const half = power(unitScale / 2);
+
 /** An amount in units as a decimal. */
-export const fromUnits = (units: bigint): string => formatDecimal({ units, scale: unitScale });
+export function fromUnits(units: bigint): string {
+  // Nearly all have so many zeros at their end.
+  const whole = units / half;
+  return formatDecimal(
+    whole * half === units ? { units: whole, scale: unitScale / 2 } : { units, scale: unitScale },
+  );
+}
 
 /** The product of two decimals in units, rounded up. */
 export function multiply(a: string, b: string): bigint {

@@ -87,8 +87,6 @@ export interface CallRecord extends Metered {
   /** Network of the caller, such as `192.0.2.0/24`. */
   ip_prefix: string;
   attempts: readonly AttemptRecord[];
-  /** The budgets that it counts towards; absent without any. */
-  charges?: readonly Charge[];
   /** The limit that refused it; absent where none did. */
   refusal?: Refusal;
 }
@@ -105,6 +103,14 @@ export interface Charge {
   /** What one unit of other currencies is worth in `currency`, where they were needed. */
   rates?: Readonly<Record<string, string>>;
 }
+
+/** The budgets that a call counts towards, and the same as a JSON text: it is written down more than once. */
+export interface Charges {
+  readonly list: readonly Charge[];
+  readonly json: string;
+}
+
+export const chargesOf = (list: readonly Charge[]): Charges => ({ list, json: JSON.stringify(list) });
 
 /** Why a call was refused, as things stood at that moment; amounts are whole numbers or exact decimals. */
 export interface Refusal {
@@ -135,6 +141,14 @@ export interface CallContent {
   truncated?: boolean;
 }
 
+/** What goes with a record and is written down when it first has come. */
+export interface Enclosed {
+  /** Given with the first attempt only. */
+  question?: string | undefined;
+  /** The budgets that it counts towards. */
+  charges?: Charges | undefined;
+}
+
 /**
  * Keeps calls: never lost, never double. `open` and `close` resolve when the line is in the journal, that is, when it
  * survives the end of this process.
@@ -142,10 +156,13 @@ export interface CallContent {
 export interface Recorder {
   /**
    * Before each attempt. `standing` is what shall stand on record if nothing more is heard of the call: its status is
-   * `interrupted`. `question` is given with the first attempt only.
+   * `interrupted`.
    * @throws {FailError} the journal cannot be written: the call must not be made.
    */
-  open(standing: CallRecord, question?: string): Promise<void>;
-  /** Once per call, before the caller sees the end of its answer. Never rejects: what cannot be written is logged. */
-  close(record: CallRecord, content?: CallContent): Promise<void>;
+  open(standing: CallRecord, enclosed?: Enclosed): Promise<void>;
+  /**
+   * Once per call, before the caller sees the end of its answer; `charges` as they are now. Never rejects: what cannot be written
+   * is logged.
+   */
+  close(record: CallRecord, enclosed?: CallContent & Pick<Enclosed, "charges">): Promise<void>;
 }

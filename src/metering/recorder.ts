@@ -8,7 +8,7 @@ import type { Log } from "../log.ts";
 import { type Closed, sizeOf, writeOrReject } from "./flush.ts";
 import { type Journal, rejectedName } from "./journal.ts";
 import { closeLine, createJournalReader, openLine } from "./lines.ts";
-import type { Recorder } from "./record.ts";
+import type { Enclosed, Recorder } from "./record.ts";
 
 /** How often what has ended is written to the database, in milliseconds; sooner when a batch is full. */
 const flushMs = 200;
@@ -46,8 +46,8 @@ export function createRecorder({
   release?: () => Promise<void>;
   waitingBytesMax?: number;
 }): FlushingRecorder {
-  /** Questions of calls in flight, until they end. */
-  const questions = new Map<Uuid, string>();
+  /** What is in the journal with the attempts of calls in flight, until they end. */
+  const opened = new Map<Uuid, Enclosed>();
   let queue: Closed[] = [];
   let queued = 0;
   /** Ended calls that are in the journal only. */
@@ -61,7 +61,7 @@ export function createRecorder({
 
   const reject = (item: Closed, error: unknown) => {
     log.error("a record was refused by the database and put aside", { request_id: item.id }, error);
-    appendFileSync(join(journal.folder, rejectedName), `${closeLine(item, true)}\n`, { mode: 0o600 });
+    appendFileSync(join(journal.folder, rejectedName), `${closeLine(item)}\n`, { mode: 0o600 });
   };
 
   const database = guard({
@@ -151,20 +151,22 @@ export function createRecorder({
   };
 
   return {
-    async open(standing, question) {
-      if (question !== undefined) questions.set(standing.id, question);
+    async open(standing, enclosed = {}) {
+      const before = opened.get(standing.id);
+      const { question = before?.question, charges } = enclosed;
+      opened.set(standing.id, { question, charges });
       try {
-        await journal.append(standing.id, openLine(standing, question));
+        await journal.append(standing.id, openLine(standing, enclosed));
       } catch (cause) {
         throw new FailError("journal.failed", { cause });
       }
     },
-    close(record, { question: asked, answer, truncated = false } = {}) {
+    close(record, { question, charges, answer, truncated = false } = {}) {
       const { id } = record;
-      const opened = questions.get(id);
-      questions.delete(id);
-      const item = { id, record, question: asked ?? opened, answer, truncated };
-      closing = journal.append(id, closeLine(item, asked !== undefined)).then(
+      const before = opened.get(id);
+      opened.delete(id);
+      const item = { id, record, question: question ?? before?.question, charges, answer, truncated };
+      closing = journal.append(id, closeLine(item, before)).then(
         () => enqueue(item, true),
         (error) => {
           log.error("the end of a call could not be written to the journal", { request_id: id }, error);

@@ -63,7 +63,7 @@ async function replay({
   let count = 0;
   const reject = (item: Closed, error: unknown) => {
     log.error("a record was refused by the database and put aside", { request_id: item.id }, error);
-    appendFileSync(join(folder, rejectedName), `${closeLine(item, true)}\n`, { mode: 0o600 });
+    appendFileSync(join(folder, rejectedName), `${closeLine(item)}\n`, { mode: 0o600 });
   };
   const write = async (items: readonly Closed[]) => {
     for (let at = 0; at < items.length; at += batchMax) {

@@ -5,7 +5,7 @@ import { createRules } from "../limits/rules.ts";
 import { costOf } from "../metering/cost.ts";
 import { correctionOf } from "../metering/ledger.ts";
 import { sum } from "../metering/money.ts";
-import type { AttemptRecord, CallRecord } from "../metering/record.ts";
+import type { AttemptRecord, CallRecord, Charge } from "../metering/record.ts";
 import { rollUp } from "../metering/rollup.ts";
 import { insertLedgerMany, listBookedSum } from "../sql/ledger.ts";
 import { listAllRate } from "../sql/rate.ts";
@@ -68,9 +68,13 @@ export async function reprice(
   const result: Repricing = { calls: 0, changed: 0, before: new Map(), after: new Map() };
   for (let after = idAt(from); ; ) {
     const last = await sql.begin(async (tx) => {
-      const records = await listPricedRequest<CallRecord>(tx, { after, to: idAt(to), limit: batchMax });
-      const old: CallRecord[] = [];
-      const fresh: CallRecord[] = [];
+      const records = await listPricedRequest<CallRecord & { charges: readonly Charge[] | null }>(tx, {
+        after,
+        to: idAt(to),
+        limit: batchMax,
+      });
+      const old: typeof records = [];
+      const fresh: typeof records = [];
       for (const record of records) {
         const at = new Date(record.created_at);
         const attempts = record.attempts.map((attempt) => repriced(attempt, targets, at));
@@ -87,7 +91,7 @@ export async function reprice(
         await updateRequestCostMany(tx, fresh);
         await insertUsageMany(tx, rollUp(old, -1));
         await insertUsageMany(tx, rollUp(fresh));
-        const charged = fresh.filter(({ charges }) => charges);
+        const charged = fresh.flatMap(({ charges, ...record }) => (charges ? [{ ...record, charges }] : []));
         const ids = charged.map(({ id }) => id);
         const booked = ids.length > 0 ? await listBookedSum(tx, ids) : [];
         const rows = correctionOf(booked, charged, rules.rate, new Date().toISOString());

@@ -1,29 +1,35 @@
 import type { Db } from "./db.ts";
 
-/** A value of PostgreSQL's text format for `copy`: `null` is `\N`, objects and lists are JSON. */
-function copyField(value: unknown): string {
-  if (value === null || value === undefined) return "\\N";
-  if (typeof value === "number") return String(value);
-  if (typeof value === "boolean") return value ? "t" : "f";
-  const text = typeof value === "string" ? value : JSON.stringify(value);
-  return /[\\\n\r\t]/.test(text) ? text.replace(/[\\\n\r\t]/g, (one) => escapes[one] as string) : text;
-}
+/** What stands between the values of a line of PostgreSQL's text format for `copy`, and what for `null`. */
+export const copyTab = "\t";
+export const copyNull = "\\N";
 
 const escapes: Readonly<Record<string, string>> = { "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
-/** A line for `copy … from stdin`, with its end. */
-export function copyLine(values: readonly unknown[]): string {
-  let line = copyField(values[0]);
-  for (let at = 1; at < values.length; at++) line += `\t${copyField(values[at])}`;
-  return `${line}\n`;
+/** A text that may hold anything, in that format. */
+export function copyText(text: string | null | undefined): string {
+  if (text === null || text === undefined) return copyNull;
+  return /[\\\n\r\t]/.test(text) ? text.replace(/[\\\n\r\t]/g, (one) => escapes[one] as string) : text;
 }
 
-/** Sends `text` to a `copy … from stdin`. @throws what the database says of the rows. */
-export async function copyIn(statement: ReturnType<Db>, text: string): Promise<void> {
+/** Sends lines to a `copy … from stdin`. @throws what the database says of the rows. */
+export async function copyIn(statement: ReturnType<Db>, lines: readonly string[]): Promise<void> {
   const stream = await (statement as unknown as { writable(): Promise<NodeJS.WritableStream> }).writable();
   await new Promise<void>((resolve, reject) => {
     stream.once("error", reject);
     stream.once("finish", resolve);
-    stream.end(text);
+    stream.end(bytesOf(lines));
   });
+}
+
+/** Lines with their ends in UTF-8: one after the other, since a text of them all would be put together and read again. */
+function bytesOf(lines: readonly string[]): Uint8Array {
+  // No character takes more than three bytes.
+  const bytes = Buffer.allocUnsafe(lines.reduce((total, line) => total + line.length * 3 + 1, 0));
+  let at = 0;
+  for (const line of lines) {
+    at += bytes.write(line, at);
+    bytes[at++] = 0x0a;
+  }
+  return bytes.subarray(0, at);
 }

@@ -49,6 +49,7 @@ const write = (sql: Sql, calls: readonly CallRecord[]) =>
     calls.map((call) => ({
       id: call.id,
       record: call,
+      charges: undefined,
       question: undefined,
       answer: undefined,
       truncated: false,

@@ -1,7 +1,7 @@
 import { createDrain } from "../../src/drain.ts";
 import type { Uuid } from "../../src/id.ts";
 import { silentLog } from "../../src/log.ts";
-import type { AttemptRecord, CallRecord } from "../../src/metering/record.ts";
+import type { AttemptRecord, CallRecord, Charge } from "../../src/metering/record.ts";
 import { startServer } from "../../src/server.ts";
 import { type TestAppOptions, toRequest } from "./app.ts";
 import { dataOf, type PeopledApp, startWithPeople, until } from "./people.ts";
@@ -9,6 +9,9 @@ import { type Provider, startProvider } from "./provider.ts";
 
 /** Prices of the models in these tests, per million tokens. */
 export const price = { currency: "CNY", prompt: "4", cached: "1", completion: "16.5" };
+
+/** A call as it stands in its table. */
+type StoredCall = CallRecord & { attempts: AttemptRecord[]; charges: readonly Charge[] | null };
 
 /** The system in production in front of one provider, in both of its dialects, and an app key. */
 export interface GatewayApp extends AsyncDisposable {
@@ -21,7 +24,7 @@ export interface GatewayApp extends AsyncDisposable {
   /** Calls the data plane. */
   post: (path: string, body: object, options?: { signal?: AbortSignal }) => Promise<Response>;
   /** The only record there is, or will be in a moment; `count` of them, in order. */
-  records: (count?: number) => Promise<(CallRecord & { attempts: AttemptRecord[] })[]>;
+  records: (count?: number) => Promise<StoredCall[]>;
 }
 
 /**
@@ -90,7 +93,7 @@ export async function startGateway({
         const [row] = await sql<{ calls: number }[]>`select count(*)::int as calls from request`;
         return row?.calls === count;
       });
-      return sql<(CallRecord & { attempts: AttemptRecord[] })[]>`select * from request order by id`;
+      return sql<StoredCall[]>`select * from request order by id`;
     },
     [Symbol.asyncDispose]: () => moved.disposeAsync(),
   };

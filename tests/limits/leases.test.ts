@@ -28,7 +28,7 @@ test("over four processes at saturation, no stretch as long as the window has mo
           continue;
         }
         const at = leases.databaseNow();
-        meter.spend(1n, 1n, at);
+        meter.spend(1, 1, at);
         times.push(at);
       }
     }),
@@ -157,7 +157,7 @@ test("the database's clock is known also where this machine slept, and its own c
     select (extract(epoch from clock_timestamp()) * 1000)::float8 as now`;
   const known = holder.leases.databaseNow();
   expect(known).toBeGreaterThanOrEqual(row?.now ?? 0);
-  meter.spend(50n, 50n, known);
+  meter.spend(50, 50, known);
   expect(await meter.pool.take(99n)).toMatchObject({ short: { used: 50n } });
 });
 
@@ -218,7 +218,7 @@ test("what a process has counted beyond its part of a rate makes no room for oth
   await using holder = await openHolder(database);
   const meter = holder.rate("tokens key x", 100, 60_000);
   expect(await meter.pool.take(10n)).toBe(10n);
-  meter.spend(10n, 70n, holder.leases.databaseNow());
+  meter.spend(10, 70, holder.leases.databaseNow());
   // Tells it: nothing more is granted.
   expect(await meter.pool.take(95n)).toHaveProperty("short");
   await using other = await openHolder(database);
@@ -231,7 +231,7 @@ test("what was spent by a clock that has been set back, or in cells of a shorter
   await using holder = await openHolder(database);
   const shorter = holder.rate("tokens key x", 100, 10_000);
   expect(await shorter.pool.take(90n)).toBe(90n);
-  shorter.spend(90n, 90n, holder.leases.databaseNow());
+  shorter.spend(90, 90, holder.leases.databaseNow());
   expect(await shorter.pool.take(50n)).toMatchObject({ short: { used: 90n } });
   await database.sql`delete from rate_lease`;
   await using other = await openHolder(database);
@@ -313,7 +313,7 @@ test("a dealing that the database refuses is not asked for again and again, and 
   await using holder = await openHolder(database, { guard });
   const meter = holder.rate("tokens key x", 1000, 60_000);
   expect(await meter.pool.take(100n)).toBe(100n);
-  meter.spend(100n, 70n, holder.leases.databaseNow());
+  meter.spend(100, 70, holder.leases.databaseNow());
   expect(await meter.pool.take(500n)).toEqual({ away: true });
   expect(await meter.pool.take(300n)).toBe(300n);
   const { used, held, free } = meter.pool.state();

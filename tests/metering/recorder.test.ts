@@ -14,7 +14,7 @@ import { FailError } from "../../src/errors/app-error.ts";
 import { newId } from "../../src/id.ts";
 import { silentLog } from "../../src/log.ts";
 import { openJournal, segmentsIn } from "../../src/metering/journal.ts";
-import type { CallRecord } from "../../src/metering/record.ts";
+import { type CallRecord, type Charge, chargesOf } from "../../src/metering/record.ts";
 import { createRecorder } from "../../src/metering/recorder.ts";
 import { replayJournals } from "../../src/metering/replay.ts";
 import { callAt } from "../harness/call-record.ts";
@@ -49,7 +49,7 @@ test("what is closed is in the database with its content, and its journal is gon
   const one = record();
   {
     await using recorder = createRecorder({ sql: it.sql, journal, log: silentLog });
-    await recorder.open(standing(one), '{"q":"你好"}');
+    await recorder.open(standing(one), { question: '{"q":"你好"}' });
     void recorder.close(one, { answer: '{"a":1}' });
     await recorder.flushed();
     expect(await it.statuses()).toEqual({ [one.id]: "ok" });
@@ -65,7 +65,7 @@ test("a journal whose process is gone is brought in once: its ends as they stand
   const away = { begin: () => Promise.reject(new Error("away")) } as unknown as typeof it.sql;
   const recorder = createRecorder({ sql: away, journal, log: silentLog });
   const [ended, open] = [record(), record()];
-  for (const each of [ended, open]) await recorder.open(standing(each), '"q"');
+  for (const each of [ended, open]) await recorder.open(standing(each), { question: '"q"' });
   // A second attempt of the same call is the same call.
   await recorder.open({ ...standing(open), model_used: "second" });
   await recorder.close(ended);
@@ -81,6 +81,41 @@ test("a journal whose process is gone is brought in once: its ends as they stand
   expect(readdirSync(it.root)).toEqual([]);
   const [row] = await it.sql`select model_used from request where id = ${open.id}`;
   expect(row?.model_used).toBe("second");
+}, 20_000);
+
+test("the budgets of a call stand in the journal once, and again where they are others in the end", async () => {
+  await using it = await start();
+  const journal = openJournal({ root: it.root });
+  const away = { begin: () => Promise.reject(new Error("away")) } as unknown as typeof it.sql;
+  const recorder = createRecorder({ sql: away, journal, log: silentLog });
+  const charge = (bound: string): Charge => ({
+    budget_id: newId(),
+    end_user: 'it\'s "me"',
+    starts_at: new Date(0).toISOString(),
+    currency: "CNY",
+    bound,
+  });
+  const [same, others, left] = [1, 2, 3].map(() => record({ cost: null, currency: null })) as [
+    CallRecord,
+    CallRecord,
+    CallRecord,
+  ];
+  const [first, second] = [chargesOf([charge("1")]), chargesOf([charge("2"), charge("3")])];
+  for (const each of [same, others, left]) await recorder.open(standing(each), { charges: first });
+  await recorder.close(same, { charges: first });
+  await recorder.close(others, { charges: second });
+  const lines = readFileSync(segmentsIn(journal.folder)[0] ?? "", "utf8")
+    .split("\n")
+    .filter((line) => line.startsWith('{"close"'));
+  expect(lines.map((line) => line.includes("budget_id"))).toEqual([false, true]);
+  await recorder[Symbol.asyncDispose]();
+  expect(await replayJournals({ sql: it.sql, root: it.root, log: silentLog })).toBe(3);
+  const rows = await it.sql<{ id: string; charges: unknown }[]>`select id, charges from request`;
+  expect(Object.fromEntries(rows.map(({ id, charges }) => [id, charges]))).toEqual({
+    [same.id]: first.list,
+    [others.id]: second.list,
+    [left.id]: first.list,
+  });
 }, 20_000);
 
 test("odd texts are kept as they are, whether a batch is new or some of it is there already", async () => {
@@ -159,7 +194,7 @@ test("beyond its memory, what waits for the database is read back from the journ
   await using recorder = createRecorder({ sql: flaky, journal, log: silentLog, waitingBytesMax: 5000 });
   const all = Array.from({ length: 50 }, () => record());
   for (const each of all) {
-    await recorder.open(standing(each), '"asked"');
+    await recorder.open(standing(each), { question: '"asked"' });
     await recorder.close(each, { answer: '"told"' });
   }
   away = false;
