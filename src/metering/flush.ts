@@ -1,5 +1,6 @@
 import type { Sql } from "../database/pool.ts";
 import type { Uuid } from "../id.ts";
+import { type CopyLine, copyNull, copyValue } from "../sql/copy.ts";
 import { insertLedgerMany } from "../sql/ledger.ts";
 import {
   insertFreshRequestContentMany,
@@ -8,34 +9,37 @@ import {
   insertRequestMany,
   limitWriting,
   requestContentLine,
-  requestLine,
 } from "../sql/request.ts";
 import { insertUsageMany } from "../sql/usage-rollup.ts";
+import { attemptsJson } from "./attempts.ts";
 import { ledgerOf } from "./ledger.ts";
 import type { CallRecord, Charges } from "./record.ts";
 import { rollUp } from "./rollup.ts";
 
-/** A call that is over and not in the database yet. `question` and `answer` are JSON texts. */
+/** A call that is over and not in the database yet. */
 export interface Closed {
   id: Uuid;
   record: CallRecord;
   charges: Charges | undefined;
-  question: string | undefined;
-  answer: string | undefined;
+  /** The two above as `copy` takes them. */
+  row: string;
+  /** JSON texts, alike. */
+  question: string;
+  answer: string;
   truncated: boolean;
 }
 
-/** What a record without its content takes, roughly, in characters. */
-const recordSize = 1500;
+/** What a record takes beside its texts, roughly, in characters. */
+const recordSize = 1000;
 
 /** What of an item counts towards the bounds, in characters. */
-export const sizeOf = ({ question, answer }: Closed): number =>
-  recordSize + (question?.length ?? 0) + (answer?.length ?? 0);
+export const sizeOf = ({ row, question, answer }: Closed): number =>
+  recordSize + row.length + question.length + answer.length;
 
-const hasContent = ({ question, answer }: Closed): boolean => question !== undefined || answer !== undefined;
+const hasContent = ({ question, answer }: Closed): boolean => question !== copyNull || answer !== copyNull;
 
 /** The content of a call as a line for `copy`. */
-const contentLine = ({ id, record: { app_id }, question, answer, truncated }: Closed): string =>
+const contentLine = ({ id, record: { app_id }, question, answer, truncated }: Closed): CopyLine =>
   requestContentLine({ id, app_id, question, answer, truncated });
 
 /** Writes a batch of calls none of which is in the database. @throws `23505` where one is. */
@@ -44,7 +48,7 @@ const writeFresh = (sql: Sql, batch: readonly Closed[], holderId: Uuid): Promise
     await limitWriting(tx);
     await insertFreshRequestMany(
       tx,
-      batch.map(({ record, charges }) => requestLine(record, charges?.json)),
+      batch.map(({ row }) => [row]),
     );
     const content = batch.filter(hasContent).map(contentLine);
     if (content.length > 0) await insertFreshRequestContentMany(tx, content);
@@ -64,23 +68,28 @@ const writeSums = async (
   if (booked.length > 0) await insertLedgerMany(tx, booked, holderId);
 };
 
-/** A call as a row. */
-const requestRow = ({ record, charges }: Closed): string =>
-  `${JSON.stringify(record).slice(0, -1)},"charges":${charges?.json ?? "null"}}`;
+/** A call as a JSON text. */
+const requestJson = ({ record: { attempts, ...record }, charges }: Closed): string =>
+  `${JSON.stringify(record).slice(0, -1)},"attempts":${attemptsJson(record, attempts)},"charges":${charges?.json ?? "null"}}`;
 
-/** The content of a call as a row. */
-const contentRow = ({ id, record: { app_id }, question, answer, truncated }: Closed): string =>
-  `{"id":"${id}","app_id":"${app_id}","question":${question ?? "null"},"answer":${answer ?? "null"},"truncated":${truncated}}`;
+/** What was asked and answered as members of one. */
+const contentJson = ({ question, answer, truncated }: Closed): string =>
+  `"question":${copyValue(question)},"answer":${copyValue(answer)},"truncated":${truncated}`;
+
+/** A call with its content as a JSON text, for a person. */
+export const closedJson = (item: Closed): string => `{"record":${requestJson(item)},${contentJson(item)}}`;
 
 /** Writes what of a batch is not in the database yet. */
 const writeRest = (sql: Sql, batch: readonly Closed[], holderId: Uuid): Promise<unknown> =>
   sql.begin(async (tx) => {
     await limitWriting(tx);
-    const fresh = new Set(await insertRequestMany(tx, `[${batch.map(requestRow).join(",")}]`));
+    const fresh = new Set(await insertRequestMany(tx, `[${batch.map(requestJson).join(",")}]`));
     // Each once, though it may stand in the batch twice.
     const items = batch.filter(({ id }) => fresh.delete(id));
     if (items.length === 0) return;
-    const content = items.filter(hasContent).map(contentRow);
+    const content = items
+      .filter(hasContent)
+      .map((item) => `{"id":"${item.id}","app_id":"${item.record.app_id}",${contentJson(item)}}`);
     if (content.length > 0) await insertRequestContentMany(tx, `[${content.join(",")}]`);
     await writeSums(tx, items, holderId);
   });

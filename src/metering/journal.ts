@@ -14,6 +14,7 @@ import {
 import { join } from "node:path";
 import { type FileLock, tryExclusive } from "../file-lock.ts";
 import { newId, type Uuid } from "../id.ts";
+import { type CopyLine, lineBytesMax, writeLine } from "../sql/copy.ts";
 
 /** When what was written is certain to survive a power cut: at once, or a tenth of a second later at most. */
 export type JournalSync = "line" | "interval";
@@ -31,7 +32,7 @@ export const rejectedName = "rejected.jsonl";
 /** The segments of a journal's folder, oldest first. */
 export const segmentsIn = (folder: string): string[] =>
   readdirSync(folder)
-    .filter((name) => /^\d{8}\.jsonl$/.test(name))
+    .filter((name) => /^\d{8}\.tsv$/.test(name))
     .sort()
     .map((name) => join(folder, name));
 
@@ -59,7 +60,7 @@ export interface Journal extends Disposable {
    * Appends a line about a call. Resolves once it is in the file: lines of one turn of the event loop are written together.
    * Rejects with what the system says, and then for all of them.
    */
-  append(id: Uuid, line: string): Promise<void>;
+  append(id: Uuid, line: CopyLine): Promise<void>;
   /** These calls are in the database: a file that mentions no others is deleted. */
   commit(ids: readonly Uuid[]): void;
   /** Ends the current file, so that all there are can be read. Returns them, oldest first. */
@@ -134,7 +135,7 @@ export function openJournal({
       dropIfDone(done);
     }
     if (current) return current;
-    const path = join(folder, `${String(++count).padStart(8, "0")}.jsonl`);
+    const path = join(folder, `${String(++count).padStart(8, "0")}.tsv`);
     const fd = openSync(path, "ax", 0o600);
     current = { path, fd, bytes: 0, openedAt: now(), dirty: false, pending: new Set() };
     segments.add(current);
@@ -195,12 +196,12 @@ export function openJournal({
       kept = true;
     },
     append(id, line) {
-      // No character takes more than three bytes in UTF-8.
-      const bytesMax = line.length * 3 + 1;
+      const bytesMax = lineBytesMax(line);
       if (gatheredBytes + bytesMax > batchBytesMax) flush();
       if (bytesMax > batchBytesMax) {
         const alone: Batch = { ids: [id], written: Promise.withResolvers() };
-        writeBatch(alone, Buffer.from(`${line}\n`));
+        const bytes = Buffer.allocUnsafe(bytesMax);
+        writeBatch(alone, bytes.subarray(0, writeLine(bytes, line, 0)));
         return alone.written.promise;
       }
       if (!batch) {
@@ -208,8 +209,7 @@ export function openJournal({
         setImmediate(flush);
       }
       batch.ids.push(id);
-      gatheredBytes += gathered.write(line, gatheredBytes);
-      gathered[gatheredBytes++] = 0x0a;
+      gatheredBytes = writeLine(gathered, line, gatheredBytes);
       return batch.written.promise;
     },
     commit(ids) {

@@ -1,31 +1,37 @@
 import { readFileSync } from "node:fs";
 import type { Uuid } from "../id.ts";
+import { type CopyLine, copyNull, copyTab } from "../sql/copy.ts";
+import { requestLine, requestLineLength, requestOfLine } from "../sql/request.ts";
+import { attemptsJson, type StoredAttempt, wholeAttempts } from "./attempts.ts";
 import type { Closed } from "./flush.ts";
-import { type CallRecord, type Charge, chargesOf, type Enclosed } from "./record.ts";
+import { type CallRecord, type Charge, type Charges, chargesOf, type Refusal } from "./record.ts";
 
-/** How a line begins, which tells what it is; the id of the call follows. */
-const heads = { open: '{"open":"', close: '{"close":"' } as const;
+/** What a line begins with, which tells what it is; the row of the call follows, and its id is the first of that. */
+const heads = { open: "o", close: "c" } as const;
 const idLength = 36;
 
+/** A call as its row in the form of `copy`: what stands in the journal goes into the database as it is. */
+export const rowOf = (record: CallRecord, charges: Charges | undefined): string =>
+  requestLine(record, {
+    attempts: attemptsJson(record, record.attempts),
+    charges: charges?.json,
+    refusal: record.refusal && JSON.stringify(record.refusal),
+  });
+
 /** The line of a call's attempt: what stands on record if nothing more is heard. */
-export const openLine = (record: CallRecord, { question, charges }: Enclosed): string =>
-  `${heads.open}${record.id}","record":${JSON.stringify(record)}${member("charges", charges?.json)}${member("question", question)}}`;
+export const openLine = (row: string, question = copyNull): CopyLine => [heads.open, row, copyTab, question];
 
-/** The line of a call's end, without what stands in that of its attempt as it is. */
-export const closeLine = (
-  { id, record, question, charges, answer, truncated }: Closed,
-  opened: Enclosed = {},
-): string => {
-  const asked = question === opened.question ? undefined : question;
-  const charged = charges === opened.charges ? undefined : (charges?.json ?? "[]");
-  return `${heads.close}${id}","record":${JSON.stringify(record)}${member("charges", charged)}${member("question", asked)}${member(
-    "answer",
-    answer,
-  )}${truncated ? ',"truncated":true' : ""}}`;
-};
-
-const member = (name: string, json: string | undefined): string =>
-  json === undefined ? "" : `,"${name}":${json}`;
+/** The line of a call's end; `question` where it stands in no line before. */
+export const closeLine = ({ row, answer, truncated }: Closed, question = copyNull): CopyLine => [
+  heads.close,
+  row,
+  copyTab,
+  question,
+  copyTab,
+  answer,
+  copyTab,
+  String(truncated),
+];
 
 /** One line of a journal. */
 interface Line {
@@ -42,29 +48,38 @@ function* linesOf(path: string): Generator<Line> {
     end !== -1;
     start = end + 1, end = text.indexOf("\n", start)
   ) {
-    const line = text.slice(start, end);
-    const kind = line.startsWith(heads.open) ? "open" : line.startsWith(heads.close) ? "close" : undefined;
-    if (kind === undefined || !line.endsWith("}")) continue;
-    const from = heads[kind].length;
-    yield { kind, id: line.slice(from, from + idLength), text: line };
+    const kind = text[start] === heads.open ? "open" : text[start] === heads.close ? "close" : undefined;
+    if (kind)
+      yield { kind, id: text.slice(start + 1, start + 1 + idLength), text: text.slice(start + 1, end) };
   }
 }
 
-/** A line's parts. @throws {SyntaxError} it was not written whole. */
-function partsOf({ id, text }: Line): Closed {
-  const parsed = JSON.parse(text) as { record: CallRecord; charges?: readonly Charge[] } & Record<
-    "question" | "answer" | "truncated",
-    unknown
-  >;
-  const json = (value: unknown) => (value === undefined ? undefined : JSON.stringify(value));
-  return {
-    id,
-    record: parsed.record,
-    charges: parsed.charges && chargesOf(parsed.charges),
-    question: json(parsed.question),
-    answer: json(parsed.answer),
-    truncated: parsed.truncated === true,
-  };
+/** A line's parts; `undefined` where it was not written whole. */
+function partsOf({ kind, id, text }: Line): Closed | undefined {
+  const values = text.split(copyTab);
+  const content = values.splice(requestLineLength);
+  if (content.length !== (kind === "open" ? 1 : 3)) return undefined;
+  const [question = copyNull, answer = copyNull, truncated = "false"] = content;
+  try {
+    const { attempts, charges, refusal, ...row } = requestOfLine(values);
+    const call = row as unknown as Omit<CallRecord, "attempts">;
+    const record = {
+      ...call,
+      attempts: wholeAttempts(call, attempts as StoredAttempt[]),
+      ...(refusal ? { refusal: refusal as Refusal } : {}),
+    };
+    return {
+      id,
+      record,
+      charges: charges ? chargesOf(charges as Charge[]) : undefined,
+      row: values.join(copyTab),
+      question,
+      answer,
+      truncated: truncated === "true",
+    };
+  } catch {
+    return undefined;
+  }
 }
 
 /** Reads journals back: what was closed, each with its question, and in the end what never was. */
@@ -84,26 +99,18 @@ export function createJournalReader(wanted: (id: Uuid) => boolean = () => true):
       const found: Closed[] = [];
       for (const line of linesOf(path)) {
         if (!wanted(line.id)) continue;
-        let parts: Closed;
-        try {
-          parts = partsOf(line);
-        } catch {
-          continue;
-        }
-        const before = open.get(line.id);
-        const whole = {
-          ...parts,
-          question: parts.question ?? before?.question,
-          charges: parts.charges ?? before?.charges,
-        };
+        const parts = partsOf(line);
+        if (!parts) continue;
+        // It stands in the first line of the call.
+        if (parts.question === copyNull) parts.question = open.get(line.id)?.question ?? copyNull;
         if (line.kind === "open") {
           // A later attempt; what it stands on includes the earlier ones.
-          if (!closed.has(line.id)) open.set(line.id, whole);
+          if (!closed.has(line.id)) open.set(line.id, parts);
           continue;
         }
         open.delete(line.id);
         closed.add(line.id);
-        found.push(whole);
+        found.push(parts);
       }
       return found;
     },

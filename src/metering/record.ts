@@ -136,16 +136,16 @@ export interface Refusal {
 
 /** What was asked and answered, each a JSON text without line ends. */
 export interface CallContent {
-  question?: string;
-  answer?: string;
-  truncated?: boolean;
+  question?: string | undefined;
+  answer?: string | undefined;
+  truncated?: boolean | undefined;
 }
 
-/** What goes with a record and is written down when it first has come. */
+/** What goes with a record. */
 export interface Enclosed {
   /** Given with the first attempt only. */
   question?: string | undefined;
-  /** The budgets that it counts towards. */
+  /** The budgets that it counts towards, as they are now. */
   charges?: Charges | undefined;
 }
 
@@ -160,9 +160,6 @@ export interface Recorder {
    * @throws {FailError} the journal cannot be written: the call must not be made.
    */
   open(standing: CallRecord, enclosed?: Enclosed): Promise<void>;
-  /**
-   * Once per call, before the caller sees the end of its answer; `charges` as they are now. Never rejects: what cannot be written
-   * is logged.
-   */
+  /** Once per call, before the caller sees the end of its answer. Never rejects: what cannot be written is logged. */
   close(record: CallRecord, enclosed?: CallContent & Pick<Enclosed, "charges">): Promise<void>;
 }

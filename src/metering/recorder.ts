@@ -5,10 +5,11 @@ import type { Sql } from "../database/pool.ts";
 import { FailError } from "../errors/app-error.ts";
 import type { Uuid } from "../id.ts";
 import type { Log } from "../log.ts";
-import { type Closed, sizeOf, writeOrReject } from "./flush.ts";
+import { copyNull, copyText } from "../sql/copy.ts";
+import { type Closed, closedJson, sizeOf, writeOrReject } from "./flush.ts";
 import { type Journal, rejectedName } from "./journal.ts";
-import { closeLine, createJournalReader, openLine } from "./lines.ts";
-import type { Enclosed, Recorder } from "./record.ts";
+import { closeLine, createJournalReader, openLine, rowOf } from "./lines.ts";
+import type { Recorder } from "./record.ts";
 
 /** How often what has ended is written to the database, in milliseconds; sooner when a batch is full. */
 const flushMs = 200;
@@ -46,8 +47,8 @@ export function createRecorder({
   release?: () => Promise<void>;
   waitingBytesMax?: number;
 }): FlushingRecorder {
-  /** What is in the journal with the attempts of calls in flight, until they end. */
-  const opened = new Map<Uuid, Enclosed>();
+  /** Questions of calls in flight, until they end. */
+  const questions = new Map<Uuid, string>();
   let queue: Closed[] = [];
   let queued = 0;
   /** Ended calls that are in the journal only. */
@@ -61,7 +62,7 @@ export function createRecorder({
 
   const reject = (item: Closed, error: unknown) => {
     log.error("a record was refused by the database and put aside", { request_id: item.id }, error);
-    appendFileSync(join(journal.folder, rejectedName), `${closeLine(item)}\n`, { mode: 0o600 });
+    appendFileSync(join(journal.folder, rejectedName), `${closedJson(item)}\n`, { mode: 0o600 });
   };
 
   const database = guard({
@@ -151,22 +152,29 @@ export function createRecorder({
   };
 
   return {
-    async open(standing, enclosed = {}) {
-      const before = opened.get(standing.id);
-      const { question = before?.question, charges } = enclosed;
-      opened.set(standing.id, { question, charges });
+    async open(standing, { question, charges } = {}) {
+      const asked = question === undefined ? undefined : copyText(question);
+      if (asked !== undefined) questions.set(standing.id, asked);
       try {
-        await journal.append(standing.id, openLine(standing, enclosed));
+        await journal.append(standing.id, openLine(rowOf(standing, charges), asked));
       } catch (cause) {
         throw new FailError("journal.failed", { cause });
       }
     },
     close(record, { question, charges, answer, truncated = false } = {}) {
       const { id } = record;
-      const before = opened.get(id);
-      opened.delete(id);
-      const item = { id, record, question: question ?? before?.question, charges, answer, truncated };
-      closing = journal.append(id, closeLine(item, before)).then(
+      const asked = question === undefined ? undefined : copyText(question);
+      const item: Closed = {
+        id,
+        record,
+        charges,
+        row: rowOf(record, charges),
+        question: asked ?? questions.get(id) ?? copyNull,
+        answer: copyText(answer),
+        truncated,
+      };
+      questions.delete(id);
+      closing = journal.append(id, closeLine(item, asked)).then(
         () => enqueue(item, true),
         (error) => {
           log.error("the end of a call could not be written to the journal", { request_id: id }, error);

@@ -4,9 +4,9 @@ import type { Sql } from "../database/pool.ts";
 import { tryExclusive } from "../file-lock.ts";
 import { isId, type Uuid } from "../id.ts";
 import type { Log } from "../log.ts";
-import { type Closed, writeOrReject } from "./flush.ts";
+import { type Closed, closedJson, writeOrReject } from "./flush.ts";
 import { lockName, rejectedName, segmentsIn } from "./journal.ts";
-import { closeLine, createJournalReader } from "./lines.ts";
+import { createJournalReader } from "./lines.ts";
 import { releaseLease } from "./release.ts";
 
 /** Records of one transaction. */
@@ -63,7 +63,7 @@ async function replay({
   let count = 0;
   const reject = (item: Closed, error: unknown) => {
     log.error("a record was refused by the database and put aside", { request_id: item.id }, error);
-    appendFileSync(join(folder, rejectedName), `${closeLine(item)}\n`, { mode: 0o600 });
+    appendFileSync(join(folder, rejectedName), `${closedJson(item)}\n`, { mode: 0o600 });
   };
   const write = async (items: readonly Closed[]) => {
     for (let at = 0; at < items.length; at += batchMax) {

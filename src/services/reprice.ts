@@ -2,6 +2,7 @@ import type { Sql } from "../database/pool.ts";
 import type { Target } from "../gateway/target.ts";
 import { totalOf } from "../gateway/total.ts";
 import { createRules } from "../limits/rules.ts";
+import { attemptsJson, type StoredAttempt, wholeAttempts } from "../metering/attempts.ts";
 import { costOf } from "../metering/cost.ts";
 import { correctionOf } from "../metering/ledger.ts";
 import { sum } from "../metering/money.ts";
@@ -21,6 +22,12 @@ export interface Repricing {
   before: Map<string, string>;
   after: Map<string, string>;
 }
+
+/** A call as it stands in its table. */
+type StoredCall = Omit<CallRecord, "attempts"> & {
+  attempts: readonly StoredAttempt[];
+  charges: readonly Charge[] | null;
+};
 
 /** Calls of one transaction. */
 const batchMax = 1000;
@@ -68,11 +75,12 @@ export async function reprice(
   const result: Repricing = { calls: 0, changed: 0, before: new Map(), after: new Map() };
   for (let after = idAt(from); ; ) {
     const last = await sql.begin(async (tx) => {
-      const records = await listPricedRequest<CallRecord & { charges: readonly Charge[] | null }>(tx, {
+      const stored = await listPricedRequest<StoredCall>(tx, {
         after,
         to: idAt(to),
         limit: batchMax,
       });
+      const records = stored.map((call) => ({ ...call, attempts: wholeAttempts(call, call.attempts) }));
       const old: typeof records = [];
       const fresh: typeof records = [];
       for (const record of records) {
@@ -88,7 +96,10 @@ export async function reprice(
       result.calls += records.length;
       result.changed += fresh.length;
       if (!dryRun && fresh.length > 0) {
-        await updateRequestCostMany(tx, fresh);
+        await updateRequestCostMany(
+          tx,
+          fresh.map((call) => ({ ...call, attempts: JSON.parse(attemptsJson(call, call.attempts)) })),
+        );
         await insertUsageMany(tx, rollUp(old, -1));
         await insertUsageMany(tx, rollUp(fresh));
         const charged = fresh.flatMap(({ charges, ...record }) => (charges ? [{ ...record, charges }] : []));

@@ -3,19 +3,26 @@ import type { Clock } from "../clock.ts";
 import type { Sql } from "../database/pool.ts";
 import { NotFoundError, ValidateError } from "../errors/app-error.ts";
 import { timeOf, type Uuid } from "../id.ts";
+import { type StoredAttempt, wholeAttempts } from "../metering/attempts.ts";
+import type { AttemptRecord } from "../metering/record.ts";
 import { listVisibleAppIds } from "../sql/app.ts";
 import type { Db } from "../sql/db.ts";
 import { startReading } from "../sql/reading.ts";
 import {
   findRequest,
   listRequest,
-  type RequestDetail,
   type RequestFilter,
   type RequestRow,
+  type RequestDetail as StoredRequest,
 } from "../sql/request-list.ts";
 import { type Page, pageOf } from "./page.ts";
 
-export type { RequestDetail, RequestRow } from "../sql/request-list.ts";
+export type { RequestRow } from "../sql/request-list.ts";
+
+/** A call with everything that is kept of it. */
+export interface RequestDetail extends Omit<StoredRequest, "attempts"> {
+  attempts: readonly AttemptRecord[];
+}
 
 /** What to look for, with times instead of ids. */
 export type RequestQuery = Omit<RequestFilter, "visible" | "from" | "to" | "collect" | "rare" | "over"> & {
@@ -140,7 +147,7 @@ export function createRequestService({ sql, clock }: { sql: Sql; clock: Clock })
     async get(principal: Principal, id: Uuid): Promise<RequestDetail> {
       const found = await findRequest(sql, { id, visible: await visibleApps(sql, principal) });
       if (!found) throw new NotFoundError("request.not_found");
-      return found;
+      return { ...found, attempts: wholeAttempts(found, found.attempts as readonly StoredAttempt[]) };
     },
   };
 }

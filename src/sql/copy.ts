@@ -12,8 +12,31 @@ export function copyText(text: string | null | undefined): string {
   return /[\\\n\r\t]/.test(text) ? text.replace(/[\\\n\r\t]/g, (one) => escapes[one] as string) : text;
 }
 
+const unescapes: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t" };
+
+/** What {@link copyText} was given. */
+export const copyValue = (text: string): string | null =>
+  text === copyNull ? null : text.replace(/\\(.)/g, (_, one: string) => unescapes[one] ?? one);
+
+/** A line in pieces, which lie one after the other: a text of them all would be put together only to be read again. */
+export type CopyLine = readonly string[];
+
+/** Most bytes that a line takes in UTF-8, its end included: no character takes more than three. */
+export const lineBytesMax = (line: CopyLine): number => {
+  let length = 0;
+  for (const piece of line) length += piece.length;
+  return length * 3 + 1;
+};
+
+/** Writes a line and its end into `bytes` from `at` on; returns where it ends. */
+export function writeLine(bytes: Buffer, line: CopyLine, at: number): number {
+  for (const piece of line) at += bytes.write(piece, at);
+  bytes[at] = 0x0a;
+  return at + 1;
+}
+
 /** Sends lines to a `copy … from stdin`. @throws what the database says of the rows. */
-export async function copyIn(statement: ReturnType<Db>, lines: readonly string[]): Promise<void> {
+export async function copyIn(statement: ReturnType<Db>, lines: readonly CopyLine[]): Promise<void> {
   const stream = await (statement as unknown as { writable(): Promise<NodeJS.WritableStream> }).writable();
   await new Promise<void>((resolve, reject) => {
     stream.once("error", reject);
@@ -22,14 +45,9 @@ export async function copyIn(statement: ReturnType<Db>, lines: readonly string[]
   });
 }
 
-/** Lines with their ends in UTF-8: one after the other, since a text of them all would be put together and read again. */
-function bytesOf(lines: readonly string[]): Uint8Array {
-  // No character takes more than three bytes.
-  const bytes = Buffer.allocUnsafe(lines.reduce((total, line) => total + line.length * 3 + 1, 0));
+function bytesOf(lines: readonly CopyLine[]): Uint8Array {
+  const bytes = Buffer.allocUnsafe(lines.reduce((total, line) => total + lineBytesMax(line), 0));
   let at = 0;
-  for (const line of lines) {
-    at += bytes.write(line, at);
-    bytes[at++] = 0x0a;
-  }
+  for (const line of lines) at = writeLine(bytes, line, at);
   return bytes.subarray(0, at);
 }

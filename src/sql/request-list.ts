@@ -37,6 +37,7 @@ export interface RequestRow {
 
 /** A call with everything that is kept of it. */
 export interface RequestDetail extends RequestRow {
+  /** Without what the call says too. */
   attempts: readonly Record<string, unknown>[];
   /** The budgets that it counts towards; `null` without any. */
   charges: readonly Record<string, unknown>[] | null;

@@ -1,5 +1,5 @@
 import type { Uuid } from "../id.ts";
-import { copyIn, copyNull, copyTab, copyText } from "./copy.ts";
+import { type CopyLine, copyIn, copyNull, copyTab, copyText, copyValue } from "./copy.ts";
 import type { Db } from "./db.ts";
 
 /**
@@ -34,7 +34,7 @@ export async function limitWriting(db: Db): Promise<void> {
     select set_config('idle_in_transaction_session_timeout', '15s', true), set_config('statement_timeout', '30s', true)`;
 }
 
-/** A call as its row. Times and money are texts, and so is JSON as it is handed over beside it. */
+/** A call as its row, but for its JSON. Times and money are texts. */
 export interface NewRequest {
   id: Uuid;
   created_at: string;
@@ -65,12 +65,17 @@ export interface NewRequest {
   cost: string | null;
   currency: string | null;
   ip_prefix: string;
-  attempts: readonly object[];
-  refusal?: object;
 }
 
-/** A line for the statement below, `charges` being a JSON text. Written out, since one is made for every call. */
-export const requestLine = (row: NewRequest, charges: string | undefined): string =>
+/** The rest of a row, each a JSON text. */
+export interface NewRequestJson {
+  attempts: string;
+  charges: string | undefined;
+  refusal: string | undefined;
+}
+
+/** A line for the statement below, in one piece. Written out, since one is made for every call. */
+export const requestLine = (row: NewRequest, { attempts, charges, refusal }: NewRequestJson): string =>
   [
     row.id,
     row.created_at,
@@ -101,16 +106,68 @@ export const requestLine = (row: NewRequest, charges: string | undefined): strin
     row.cost ?? copyNull,
     row.currency ?? copyNull,
     row.ip_prefix,
-    copyText(JSON.stringify(row.attempts)),
+    copyText(attempts),
     copyText(charges),
-    row.refusal ? copyText(JSON.stringify(row.refusal)) : copyNull,
+    copyText(refusal),
   ].join(copyTab);
+
+const asText = (value: string | null) => value;
+const asNumber = (value: string | null) => (value === null ? null : Number(value));
+const asBoolean = (value: string | null) => value === "true";
+const asJson = (value: string | null): unknown => (value === null ? null : JSON.parse(value));
+
+/** How the values of such a line are read, in their order. */
+const requestColumns: readonly (readonly [name: string, read: (value: string | null) => unknown])[] = [
+  ["id", asText],
+  ["created_at", asText],
+  ["app_id", asText],
+  ["app_version", asNumber],
+  ["key_id", asText],
+  ["account_id", asText],
+  ["end_user", asText],
+  ["session", asText],
+  ["api", asText],
+  ["model", asText],
+  ["model_used", asText],
+  ["provider", asText],
+  ["status", asText],
+  ["status_code", asNumber],
+  ["error_code", asText],
+  ["finish_reason", asText],
+  ["stream", asBoolean],
+  ["cache_hit", asBoolean],
+  ["ttft_ms", asNumber],
+  ["duration_ms", asNumber],
+  ["prompt_tokens", asNumber],
+  ["cached_tokens", asNumber],
+  ["cache_write_tokens", asNumber],
+  ["completion_tokens", asNumber],
+  ["reasoning_tokens", asNumber],
+  ["usage_source", asText],
+  ["cost", asText],
+  ["currency", asText],
+  ["ip_prefix", asText],
+  ["attempts", asJson],
+  ["charges", asJson],
+  ["refusal", asJson],
+];
+
+/** How many values a line has. */
+export const requestLineLength = requestColumns.length;
+
+/** What {@link requestLine} has written, its values apart; the JSON is read. @throws {SyntaxError} it is none. */
+export const requestOfLine = (
+  values: readonly string[],
+): NewRequest & Record<keyof NewRequestJson, unknown> =>
+  Object.fromEntries(
+    requestColumns.map(([name, read], place) => [name, read(copyValue(values[place] ?? copyNull))]),
+  ) as never;
 
 /**
  * Writes down calls of which none is there yet, by `copy`: half the work of an `insert` (measured: 26 instead of 50 µs a row).
  * @throws `23505` where one is.
  */
-export async function insertFreshRequestMany(db: Db, lines: readonly string[]): Promise<void> {
+export async function insertFreshRequestMany(db: Db, lines: readonly CopyLine[]): Promise<void> {
   await copyIn(
     db`copy request (
       id, created_at, app_id, app_version, key_id, account_id, end_user, session, api, model, model_used, provider, status,
@@ -122,20 +179,35 @@ export async function insertFreshRequestMany(db: Db, lines: readonly string[]): 
   );
 }
 
-/** What was asked and answered, each a JSON text. */
+/** What was asked and answered, each a JSON text as `copyText` writes it. */
 export interface NewRequestContent {
   id: Uuid;
   app_id: Uuid;
-  question: string | undefined;
-  answer: string | undefined;
+  question: string;
+  answer: string;
   truncated: boolean;
 }
 
 /** A line for the statement below. */
-export const requestContentLine = ({ id, app_id, question, answer, truncated }: NewRequestContent): string =>
-  [id, app_id, copyText(question), copyText(answer), truncated].join(copyTab);
+export const requestContentLine = ({
+  id,
+  app_id,
+  question,
+  answer,
+  truncated,
+}: NewRequestContent): CopyLine => [
+  id,
+  copyTab,
+  app_id,
+  copyTab,
+  question,
+  copyTab,
+  answer,
+  copyTab,
+  String(truncated),
+];
 
 /** Writes down what was asked and answered, as above. @throws alike. */
-export async function insertFreshRequestContentMany(db: Db, lines: readonly string[]): Promise<void> {
+export async function insertFreshRequestContentMany(db: Db, lines: readonly CopyLine[]): Promise<void> {
   await copyIn(db`copy request_content (id, app_id, question, answer, truncated) from stdin`, lines);
 }

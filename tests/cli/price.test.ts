@@ -2,7 +2,9 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import type { Sql } from "../../src/database/pool.ts";
 import { newId } from "../../src/id.ts";
 import { writeBatch } from "../../src/metering/flush.ts";
+import { rowOf } from "../../src/metering/lines.ts";
 import type { AttemptRecord, CallRecord } from "../../src/metering/record.ts";
+import { copyNull } from "../../src/sql/copy.ts";
 import { callAt } from "../harness/call-record.ts";
 import { createDatabase } from "../harness/database.ts";
 import { createProgram } from "../harness/program.ts";
@@ -50,8 +52,9 @@ const write = (sql: Sql, calls: readonly CallRecord[]) =>
       id: call.id,
       record: call,
       charges: undefined,
-      question: undefined,
-      answer: undefined,
+      row: rowOf(call, undefined),
+      question: copyNull,
+      answer: copyNull,
       truncated: false,
     })),
     newId(),

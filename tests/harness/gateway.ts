@@ -1,6 +1,7 @@
 import { createDrain } from "../../src/drain.ts";
 import type { Uuid } from "../../src/id.ts";
 import { silentLog } from "../../src/log.ts";
+import { wholeAttempts } from "../../src/metering/attempts.ts";
 import type { AttemptRecord, CallRecord, Charge } from "../../src/metering/record.ts";
 import { startServer } from "../../src/server.ts";
 import { type TestAppOptions, toRequest } from "./app.ts";
@@ -93,7 +94,8 @@ export async function startGateway({
         const [row] = await sql<{ calls: number }[]>`select count(*)::int as calls from request`;
         return row?.calls === count;
       });
-      return sql<StoredCall[]>`select * from request order by id`;
+      const rows = await sql<StoredCall[]>`select * from request order by id`;
+      return rows.map((row) => ({ ...row, attempts: wholeAttempts(row, row.attempts) }));
     },
     [Symbol.asyncDispose]: () => moved.disposeAsync(),
   };

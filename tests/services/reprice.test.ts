@@ -78,11 +78,10 @@ test("prices past calls anew, in records and sums alike, and tells both totals",
   ]);
   const [row] =
     await sql`select trim_scale(cost)::text as cost, currency, attempts from request where model = 'gpt'`;
-  expect(row).toMatchObject({
-    cost: "0.00025",
-    currency: "USD",
-    attempts: [{ cost: "0.00025", currency: "USD" }],
-  });
+  expect(row).toMatchObject({ cost: "0.00025", currency: "USD" });
+  // It says no more than that its call does.
+  expect(row?.attempts).toHaveLength(1);
+  expect(row?.attempts[0]).not.toHaveProperty("cost");
 });
 
 test("bills what the provider keeps for an hour at its own price, and again when it is priced anew", async () => {
