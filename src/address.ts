@@ -34,7 +34,8 @@ export function addressRanges(texts: readonly string[]): AddressRanges {
 }
 
 /** An IPv4 address that came over an IPv6 socket (`::ffff:192.0.2.1`), as the IPv4 address it is. */
-export const unmapped = (address: string): string => address.replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i, "");
+export const unmapped = (address: string): string =>
+  address.startsWith(":") ? address.replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i, "") : address;
 
 /**
  * Who is calling: the peer, or where that is a trusted proxy the last address of `X-Forwarded-For` that is not one.
@@ -53,8 +54,9 @@ export function clientAddress(peer: string, forwardedFor: string | null, trusted
 
 /** The network an address belongs to, for records and counting: /24 for IPv4, /56 for IPv6 (one household). */
 export function networkOf(address: string): string {
-  if (isIP(address) === 4) return `${address.split(".").slice(0, 3).join(".")}.0/24`;
-  if (isIP(address) !== 6) return "unknown";
+  const version = isIP(address);
+  if (version === 4) return `${address.slice(0, address.lastIndexOf("."))}.0/24`;
+  if (version !== 6) return "unknown";
   const [left = "", right = ""] = (address.split("%")[0] ?? "").split("::");
   const head = left === "" ? [] : left.split(":");
   const tail = right === "" ? [] : right.split(":");

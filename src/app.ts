@@ -8,7 +8,7 @@ import { AppError, NotFoundError } from "./errors/app-error.ts";
 import { type Envelope, envelopeResponse, errorEnvelope } from "./errors/envelope.ts";
 import { openAiErrorEvent, openAiErrorResponse } from "./errors/openai.ts";
 import type { SignIn } from "./handlers/oidc.ts";
-import { localeOf } from "./i18n/messages.ts";
+import { type Locale, localeOf } from "./i18n/messages.ts";
 import { newId } from "./id.ts";
 import { errorChain, type Log } from "./log.ts";
 import { openApiDocument } from "./openapi/document.ts";
@@ -133,9 +133,10 @@ function errorReply({ log, debug }: Pick<AppNeeds, "log" | "debug">): ErrorReply
       });
     }
   };
+  const said = ({ requestId, locale }: Scope) => ({ requestId, locale, debug });
   const envelope: ErrorReply["envelope"] = (error, scope) => {
     report(error, scope);
-    return errorEnvelope(error, { ...scope, debug });
+    return errorEnvelope(error, said(scope));
   };
   return {
     envelope,
@@ -143,12 +144,12 @@ function errorReply({ log, debug }: Pick<AppNeeds, "log" | "debug">): ErrorReply
       if (!isDataPlane(path)) return envelopeResponse(envelope(error, scope));
       report(error, scope);
       const render = speaksAnthropic(path) ? anthropicErrorResponse : openAiErrorResponse;
-      return render(error, { ...scope, debug });
+      return render(error, said(scope));
     },
     event(error, scope) {
       report(error, scope);
       const render = speaksAnthropic(scope.path) ? anthropicErrorEvent : openAiErrorEvent;
-      return render(error, { ...scope, debug });
+      return render(error, said(scope));
     },
   };
 }
@@ -208,18 +209,8 @@ export function createApp(needs: AppNeeds): App {
       const path = pathOf(request.url);
       // Somebody who has left already has no address: no reason to take them for this machine.
       const peer = connection ? (connection.requestIP(arrived)?.address ?? "") : "127.0.0.1";
-      const scope: Scope = {
-        requestId: newId(),
-        path,
-        get locale() {
-          return localeOf(request.headers.get("accept-language"));
-        },
-        ip: clientAddress(peer, request.headers.get("x-forwarded-for"), trustedProxies),
-        caller: undefined,
-        key: undefined,
-        left: undefined,
-        untimed: () => connection?.timeout(arrived, 0),
-      };
+      const ip = clientAddress(peer, request.headers.get("x-forwarded-for"), trustedProxies);
+      const scope = new Arrived(request, { path, ip, untimed: () => connection?.timeout(arrived, 0) });
       let response: Response;
       /** The answer of a model has these headers already. */
       let complete = false;
@@ -262,6 +253,29 @@ export function createApp(needs: AppNeeds): App {
       return response;
     },
   };
+}
+
+/** The scope of a request. A class, since one is made for every request: what it says when it is asked is made once. */
+class Arrived implements Scope {
+  readonly requestId = newId();
+  readonly path: string;
+  readonly ip: string;
+  readonly untimed: () => void;
+  caller: Scope["caller"];
+  key: Scope["key"];
+  left: Scope["left"];
+  readonly #request: Request;
+
+  constructor(request: Request, { path, ip, untimed }: Pick<Scope, "path" | "ip" | "untimed">) {
+    this.#request = request;
+    this.path = path;
+    this.ip = ip;
+    this.untimed = untimed;
+  }
+
+  get locale(): Locale {
+    return localeOf(this.#request.headers.get("accept-language"));
+  }
 }
 
 /** A request of HTTP/1.0 need not name a host: the server then leaves it out of the address, and the router needs one. */

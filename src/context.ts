@@ -233,8 +233,8 @@ export async function createContext(
       listModels(
         transport,
         dialectOf(provider),
-        provider,
-        AbortSignal.any([signal, AbortSignal.timeout(listMs)]),
+        { ...provider, timeouts: { ...provider.timeouts, totalMs: listMs } },
+        signal,
       ),
   });
   const rules = knownRules({ sql, changes, guard: health.guard });

@@ -1,3 +1,4 @@
+import type { CallSignal } from "../drain.ts";
 import { AppError, LimitError, UpstreamError, ValidateError } from "../errors/app-error.ts";
 import type { CallContent, Recorder, Refusal } from "../metering/record.ts";
 import { redact } from "../metering/redact.ts";
@@ -35,7 +36,7 @@ export interface GatewayCall {
   /** How long the answer may serve the same question again; `undefined`: not at all. */
   cacheTtlMs: number | undefined;
   /** The caller's; aborts with an {@link UpstreamError} where the service itself ends the call. */
-  signal: AbortSignal;
+  signal: CallSignal;
   /** An error as the caller's dialect puts it into a stream. */
   renderError: (error: unknown) => string;
   /** The call is over, however it went; called once, where `call` has resolved. */
@@ -72,7 +73,7 @@ export interface GatewayOptions {
   /** Milliseconds that only go forward. */
   now: () => number;
   /** The models of a target's provider, for the error that says that a model does not exist. */
-  listModels: (target: Target, signal: AbortSignal) => Promise<readonly string[]>;
+  listModels: (target: Target, signal: CallSignal) => Promise<readonly string[]>;
 }
 
 const jsonType = "application/json";
@@ -85,7 +86,7 @@ const questionMax = 1024 * 1024;
 const namesMax = 20;
 
 /** Whether it is the caller who has gone, and not the service that ends. */
-const hasLeft = (signal: AbortSignal) => signal.aborted && !(signal.reason instanceof UpstreamError);
+const hasLeft = (signal: CallSignal) => signal.aborted && !(signal.reason instanceof UpstreamError);
 
 /** Errors that no other target would mend. What one dialect cannot say (`ValidateError`), another may. */
 const isCallers = (error: unknown) =>
@@ -128,10 +129,7 @@ function questionOf({ content, body: { text, parsed } }: GatewayCall): CallConte
 function answerOf(content: ContentMode, reader: AnswerReader): CallContent {
   if (content === "none") return {};
   const { text, truncated } = reader.content();
-  return {
-    answer: storableJson(content === "redacted" ? redacted(text) : text),
-    ...(truncated && { truncated }),
-  };
+  return { answer: storableJson(content === "redacted" ? redacted(text) : text), truncated };
 }
 
 /** Creates the gateway. */
@@ -151,7 +149,7 @@ export function createGateway({
     return entry.close({ status: "error", statusCode, error, refusal });
   };
 
-  const noModel = async (asked: readonly Target[], last: UpstreamError, signal: AbortSignal) => {
+  const noModel = async (asked: readonly Target[], last: UpstreamError, signal: CallSignal) => {
     const target = asked.at(-1) as Target;
     const names = await listModels(target, signal).catch(() => []);
     signal.throwIfAborted();
@@ -306,10 +304,10 @@ export function createGateway({
           if (end.complete) admitted.succeeded();
           else admitted.failed(error);
           admitted.release();
-          const { truncated, ...answer } = answerOf(content, reader);
+          const { answer, truncated } = answerOf(content, reader);
           const written = entry.close(
             { status, statusCode: left ? 499 : 200, error },
-            { ...answer, ...((truncated || kept.truncated) && { truncated: true }) },
+            { answer, truncated: truncated || kept.truncated },
           );
           ended();
           return written;

@@ -109,7 +109,7 @@ export function openEntry({
   let usedModel: string | null = null;
   let closed = false;
 
-  const record = (end: CallEnd, tried: readonly AttemptRecord[]): CallRecord => {
+  const record = (end: CallEnd, tried: readonly AttemptRecord[], at: number): CallRecord => {
     const last = tried.at(-1);
     const total = totalOf(tried);
     return {
@@ -132,7 +132,7 @@ export function openEntry({
       stream: facts.stream,
       cache_hit: end.cacheHit ?? false,
       ttft_ms: ttftMs,
-      duration_ms: Math.round(now() - startedAt),
+      duration_ms: Math.round(at - startedAt),
       prompt_tokens: total.prompt_tokens,
       cached_tokens: total.cached_tokens,
       cache_write_tokens: total.cache_write_tokens,
@@ -152,49 +152,63 @@ export function openEntry({
       const begunAt = now();
       let pieceMs: number | null = null;
       usedModel = target.name;
-      const of = ({ status, statusCode, error, ...ending }: Outcome): AttemptRecord => ({
-        provider: target.provider.name,
-        model: target.upstreamName,
-        started_ms: Math.round(begunAt - startedAt),
-        status,
-        status_code: statusCode,
-        error_code: errorCodeOf(error),
-        finish_reason: ending.state?.finishReason ? storableText(ending.state.finishReason, 64) : null,
-        ttft_ms: pieceMs,
-        duration_ms: Math.round(now() - begunAt),
-        ...billOf(target, { ...ending, questionBytes }, createdAt),
-      });
-      const standing = of({
-        status: "interrupted",
-        statusCode: null,
-        began: true,
-        complete: false,
-        state: undefined,
-        worst,
-      });
-      await recorder.open(record({ status: "interrupted", statusCode: 500 }, [...attempts, standing]), {
-        question: attempts.length === 0 ? question : undefined,
-        charges: charges(),
-      });
+      const of = (outcome: Outcome, endedAt: number): AttemptRecord => {
+        const { status, statusCode, error, began, complete, state, worst } = outcome;
+        const bill = billOf(target, { began, complete, state, questionBytes, worst }, createdAt);
+        return {
+          provider: target.provider.name,
+          model: target.upstreamName,
+          started_ms: Math.round(begunAt - startedAt),
+          status,
+          status_code: statusCode,
+          error_code: errorCodeOf(error),
+          finish_reason: state?.finishReason ? storableText(state.finishReason, 64) : null,
+          ttft_ms: pieceMs,
+          duration_ms: Math.round(endedAt - begunAt),
+          prompt_tokens: bill.prompt_tokens,
+          cached_tokens: bill.cached_tokens,
+          cache_write_tokens: bill.cache_write_tokens,
+          completion_tokens: bill.completion_tokens,
+          reasoning_tokens: bill.reasoning_tokens,
+          usage_source: bill.usage_source,
+          cost: bill.cost,
+          currency: bill.currency,
+          ...(bill.cache_write_long_tokens && { cache_write_long_tokens: bill.cache_write_long_tokens }),
+        };
+      };
+      const standing = of(
+        { status: "interrupted", statusCode: null, began: true, complete: false, state: undefined, worst },
+        begunAt,
+      );
+      await recorder.open(
+        record({ status: "interrupted", statusCode: 500 }, [...attempts, standing], begunAt),
+        {
+          question: attempts.length === 0 ? question : undefined,
+          charges: charges(),
+        },
+      );
       return {
         firstPiece() {
-          pieceMs ??= Math.round(now() - begunAt);
-          ttftMs ??= Math.round(now() - startedAt);
+          const at = now();
+          pieceMs ??= Math.round(at - begunAt);
+          ttftMs ??= Math.round(at - startedAt);
         },
         end: (outcome) => {
-          attempts.push(of(outcome));
+          attempts.push(of(outcome, now()));
         },
       };
     },
     close(end, content) {
       if (closed) return Promise.resolve();
       closed = true;
-      const final = record(end, attempts);
+      const final = record(end, attempts, now());
+      const unasked = attempts.length === 0;
       const written = recorder.close(final, {
         // Without an attempt the question is in no journal yet; of a refused call it is not kept.
-        ...(attempts.length === 0 && !end.refusal && question !== undefined && { question }),
-        charges: attempts.length === 0 ? undefined : charges(),
-        ...content,
+        question: content?.question ?? (unasked && !end.refusal ? question : undefined),
+        answer: content?.answer,
+        truncated: content?.truncated,
+        charges: unasked ? undefined : charges(),
       });
       tell(final);
       return written;

@@ -1,3 +1,4 @@
+import type { CallSignal } from "../drain.ts";
 import { UpstreamError, type UpstreamReason } from "../errors/app-error.ts";
 
 /** How often the same target is asked again. */
@@ -35,7 +36,7 @@ export function retryDelayMs(
 }
 
 /** Waits. @throws `signal`'s reason where it aborts. */
-export const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
+export const sleep = (ms: number, signal: CallSignal): Promise<void> =>
   new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
     const stop = () => {
@@ -46,5 +47,5 @@ export const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
       signal.removeEventListener("abort", stop);
       resolve();
     }, ms);
-    signal.addEventListener("abort", stop, { once: true });
+    signal.addEventListener("abort", stop);
   });

@@ -40,7 +40,7 @@ export async function complete(
   { question, stream, signal, ...asker }: Asker & { question: Question; stream: boolean },
 ): Promise<Envelope | Response> {
   const call = drain.track(signal);
-  const tracked = { ...asker, signal: call.signal };
+  const tracked = { ...asker, signal: call.toAbortSignal() };
   if (!stream) {
     try {
       const { content, ...end } = await completions.complete(question, tracked);

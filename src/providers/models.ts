@@ -1,3 +1,4 @@
+import type { CallSignal } from "../drain.ts";
 import { UpstreamError } from "../errors/app-error.ts";
 import { toModels } from "./chat-answer.ts";
 import type { Dialect } from "./dialect.ts";
@@ -21,7 +22,7 @@ export async function listModels(
   transport: Transport,
   dialect: Dialect,
   provider: Listed,
-  signal: AbortSignal,
+  signal: CallSignal,
 ): Promise<string[]> {
   using call = transport.open(signal, provider.timeouts);
   const { url, headers } = dialect.endpoint("models", provider);

@@ -1,3 +1,4 @@
+import type { CallSignal } from "../drain.ts";
 import { UpstreamError } from "../errors/app-error.ts";
 import type { Abortable, Deadline, Deadlines } from "./deadlines.ts";
 import type { AnswerHead, Exchange } from "./exchange.ts";
@@ -54,7 +55,7 @@ function askOver(connection: Connection, { head, body }: Request): Exchange | un
 /** A class, since one is made for every call: its methods are made once. */
 export class TransportCall implements Call {
   readonly #shared: Shared;
-  readonly #callerSignal: AbortSignal;
+  readonly #callerSignal: CallSignal;
   readonly #total: Deadline;
   #own: AbortController | undefined;
   /** Why the call has ended before its time. */
@@ -62,7 +63,7 @@ export class TransportCall implements Call {
   /** The attempt that is under way. */
   #attempt: Abortable | undefined;
 
-  constructor(shared: Shared, callerSignal: AbortSignal, totalMs: number) {
+  constructor(shared: Shared, callerSignal: CallSignal, totalMs: number) {
     this.#shared = shared;
     this.#callerSignal = callerSignal;
     if (callerSignal.aborted) this.handleEvent();

@@ -1,4 +1,5 @@
 import { createConnection } from "node:net";
+import type { CallSignal } from "../drain.ts";
 import { UpstreamError } from "../errors/app-error.ts";
 import { createDeadlines } from "./deadlines.ts";
 import { createResolver, isPublicAddress, type Resolver } from "./egress.ts";
@@ -71,7 +72,7 @@ export interface Call extends Disposable {
 /** Opens calls to providers. Disposing of it closes the connections that are kept for the next ones. */
 export interface Transport extends Disposable {
   /** Starts a call and its total limit; `signal` is the caller's. */
-  open(signal: AbortSignal, limits: Pick<Timeouts, "totalMs">): Call;
+  open(signal: CallSignal, limits: Pick<Timeouts, "totalMs">): Call;
 }
 
 export interface TransportOptions {

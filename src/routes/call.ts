@@ -158,16 +158,16 @@ export interface CallRoutesOptions {
 }
 
 /** The routes of the calls, and what each wants of a model. */
-const operations: Readonly<Record<string, IncomingCall["operation"]>> = {
-  "/v1/chat/completions": "chat",
-  "/v1/embeddings": "embeddings",
-  "/v1/messages": "messages",
-  "/v1/messages/count_tokens": "count_tokens",
-};
+const operations: ReadonlyMap<string, IncomingCall["operation"]> = new Map([
+  ["/v1/chat/completions", "chat"],
+  ["/v1/embeddings", "embeddings"],
+  ["/v1/messages", "messages"],
+  ["/v1/messages/count_tokens", "count_tokens"],
+]);
 
 /** What a request that was let in wants of a model; `undefined` for all but the calls. */
 export const operationOf = ({ method }: Request, path: string): IncomingCall["operation"] | undefined =>
-  method === "POST" && Object.hasOwn(operations, path) ? operations[path] : undefined;
+  method === "POST" ? operations.get(path) : undefined;
 
 /** Makes one call. The answer has all its headers. */
 export type CallHandler = (
@@ -190,12 +190,12 @@ export const createCallHandler =
         text: await readText(request, bodyBytesMax),
         ip: scope.ip,
         session: request.headers.get("x-llmops-session") ?? undefined,
-        signal: request.signal,
         opened: (left) => {
           scope.left = left;
         },
         renderError: (error) => renderEvent(error, scope),
       },
+      request.signal,
     );
   };
 

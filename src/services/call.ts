@@ -2,7 +2,7 @@ import { networkOf } from "../address.ts";
 import type { KeyPrincipal } from "../auth/principal.ts";
 import { NotFoundError, type Problem, ValidateError } from "../errors/app-error.ts";
 import type { Body } from "../gateway/body.ts";
-import type { Gateway, GatewayAnswer } from "../gateway/call.ts";
+import type { Gateway, GatewayAnswer, GatewayCall } from "../gateway/call.ts";
 import { editJson, memberText, raw } from "../gateway/json-edit.ts";
 import type { Route } from "../gateway/target.ts";
 import { isUuid, type Uuid } from "../id.ts";
@@ -25,14 +25,14 @@ export interface IncomingCall {
   ip: string;
   /** What the caller says the call belongs to, beside what stands in the body. */
   session: string | undefined;
-  signal: AbortSignal;
   /** Told, before it is let in, who says how much is left to it, as headers. */
   opened: (left: () => Promise<Record<string, string>>) => void;
   /** An error as the caller's dialect puts it into a stream. */
   renderError: (error: unknown) => string;
-  /** The call is over, however it went. */
-  ended: () => void;
 }
+
+/** From the outside, how a call ends before its time; and who is told that it has ended, however it went. */
+type Ending = Pick<GatewayCall, "signal" | "ended">;
 
 /** Lets app keys call models. */
 export type CallService = ReturnType<typeof createCallService>;
@@ -183,16 +183,10 @@ export function createCallService({
      * @throws {ValidateError} not a request that makes sense, or a locked parameter. @throws {NotFoundError} a model that
      * does not exist, or is not this key's to call. @throws {UpstreamError} see {@link Gateway}.
      */
-    async call({
-      id,
-      key,
-      operation,
-      text,
-      ip,
-      session,
-      opened,
-      ...rest
-    }: IncomingCall): Promise<GatewayAnswer & { headers: Record<string, string> }> {
+    async call(
+      { id, key, operation, text, ip, session, opened, renderError }: IncomingCall,
+      { signal, ended }: Ending,
+    ): Promise<{ answer: GatewayAnswer; headers: Record<string, string> }> {
       const parsed = parse(text, operation);
       const model = parsed.model as string;
       const { config, version } = key.app;
@@ -221,7 +215,9 @@ export function createCallService({
       const allowance = limiter.open(limitedBy(key, endUser));
       opened(() => allowance.left());
       const answer = await gateway.call({
-        ...rest,
+        signal,
+        renderError,
+        ended,
         body,
         route,
         allowance,
@@ -243,7 +239,7 @@ export function createCallService({
       });
       // What took no tokens may not know yet how many are left.
       const tookNone = operation === "count_tokens" || answer.cache === "hit";
-      return { ...answer, headers: tookNone ? await allowance.left() : allowance.headers() };
+      return { answer, headers: tookNone ? await allowance.left() : allowance.headers() };
     },
   };
 }
