@@ -35,19 +35,32 @@ export function writeLine(bytes: Buffer, line: CopyLine, at: number): number {
   return at + 1;
 }
 
+/** What is sent at once, unless one line alone is longer, in bytes: it stays in the processor's caches. */
+const chunkBytesMax = 64 * 1024;
+
 /** Sends lines to a `copy … from stdin`. @throws what the database says of the rows. */
 export async function copyIn(statement: ReturnType<Db>, lines: readonly CopyLine[]): Promise<void> {
   const stream = await (statement as unknown as { writable(): Promise<NodeJS.WritableStream> }).writable();
-  await new Promise<void>((resolve, reject) => {
+  const done = new Promise<void>((resolve, reject) => {
     stream.once("error", reject);
     stream.once("finish", resolve);
-    stream.end(bytesOf(lines));
   });
-}
-
-function bytesOf(lines: readonly CopyLine[]): Uint8Array {
-  const bytes = Buffer.allocUnsafe(lines.reduce((total, line) => total + lineBytesMax(line), 0));
+  // The driver has copied it when it says that it is written, whether well or not.
+  const send = (bytes: Uint8Array) =>
+    Promise.race([done, new Promise<void>((resolve) => stream.write(bytes, () => resolve()))]);
+  const chunk = Buffer.allocUnsafe(chunkBytesMax);
   let at = 0;
-  for (const line of lines) at = writeLine(bytes, line, at);
-  return bytes.subarray(0, at);
+  for (const line of lines) {
+    const bytesMax = lineBytesMax(line);
+    if (at + bytesMax > chunkBytesMax && at > 0) {
+      await send(chunk.subarray(0, at));
+      at = 0;
+    }
+    if (bytesMax > chunkBytesMax) {
+      const bytes = Buffer.allocUnsafe(bytesMax);
+      await send(bytes.subarray(0, writeLine(bytes, line, 0)));
+    } else at = writeLine(chunk, line, at);
+  }
+  stream.end(chunk.subarray(0, at));
+  await done;
 }
