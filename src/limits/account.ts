@@ -4,7 +4,7 @@ import type { Target } from "../gateway/target.ts";
 import { type Dearest, dearer, dearestAt } from "../metering/cost.ts";
 import { amountOf } from "../metering/ledger.ts";
 import { fromUnits, multiply } from "../metering/money.ts";
-import type { CallRecord, Charge } from "../metering/record.ts";
+import type { CallRecord, Charge, Charges } from "../metering/record.ts";
 import type { BudgetRow } from "../sql/budget.ts";
 import type { BudgetMeter, Period } from "./budget-meter.ts";
 import type { Shortage } from "./pool.ts";
@@ -38,8 +38,7 @@ export interface Reservation {
   output: number;
 }
 
-/** The charge that the call's record carries. */
-export const chargeOf = ({ budget, endUser, period, rates, reserved, unchecked }: Account): Charge => ({
+const chargeOf = ({ budget, endUser, period, rates, reserved, unchecked }: Account): Charge => ({
   budget_id: budget.id,
   end_user: endUser,
   starts_at: period.startsAt,
@@ -47,6 +46,33 @@ export const chargeOf = ({ budget, endUser, period, rates, reserved, unchecked }
   bound: budget.hard && !unchecked ? fromUnits(reserved) : null,
   ...(rates && { rates }),
 });
+
+/** How the JSON of a charge begins; the same for all calls of a period. */
+const heads = new WeakMap<Period, string>();
+
+function headOf(period: Period, { budget_id, end_user, starts_at }: Charge): string {
+  let head = heads.get(period);
+  if (head === undefined) {
+    head = JSON.stringify({ budget_id, end_user, starts_at }).slice(0, -1);
+    heads.set(period, head);
+  }
+  return head;
+}
+
+/** The charges that the call's record carries. */
+export function chargesOf(accounts: readonly Account[]): Charges {
+  const list: Charge[] = [];
+  let json = "";
+  for (const account of accounts) {
+    const charge = chargeOf(account);
+    const { currency, bound, rates } = charge;
+    list.push(charge);
+    json += `${json === "" ? "[" : ","}${headOf(account.period, charge)},"currency":"${currency}","bound":${
+      bound === null ? "null" : `"${bound}"`
+    }${rates ? `,"rates":${JSON.stringify(rates)}` : ""}}`;
+  }
+  return { list, json: `${json}]` };
+}
 
 /** Books what a call cost, and gives back the rest of what was kept back for it. */
 export function settleAccount(account: Account, record: CallRecord): void {

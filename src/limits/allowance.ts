@@ -5,11 +5,11 @@ import { tokenBound, withOutputMax } from "../gateway/bound.ts";
 import type { Target } from "../gateway/target.ts";
 import type { Uuid } from "../id.ts";
 import { fromUnits } from "../metering/money.ts";
-import { type CallRecord, type Charges, chargesOf, type Refusal } from "../metering/record.ts";
+import type { CallRecord, Charges, Refusal } from "../metering/record.ts";
 import {
   type Account,
   cancelReservation,
-  chargeOf,
+  chargesOf,
   type Reservation,
   reserve,
   settleAccount,
@@ -25,7 +25,8 @@ import type { RateLimits, Rules } from "./rules.ts";
 /** What all allowances of a process share. */
 export interface Shared extends LimiterOptions {
   bounds: BoundsOf;
-  rate: (level: Level) => RateMeter;
+  /** Of each level its meter. */
+  meters: (levels: readonly Level[]) => readonly RateMeter[];
   budget: (budgetId: Uuid, endUser: string) => BudgetMeter;
   /** Warnings that have been logged. */
   warned: Set<string>;
@@ -82,7 +83,7 @@ export class CallAllowance implements LimitedAllowance {
 
   get charges(): Charges | undefined {
     if (this.#accounts.length === 0) return undefined;
-    this.#charges ??= chargesOf(this.#accounts.map(chargeOf));
+    this.#charges ??= chargesOf(this.#accounts);
     return this.#charges;
   }
 
@@ -101,26 +102,27 @@ export class CallAllowance implements LimitedAllowance {
   /** Takes of all levels what is here; `undefined`, and nothing taken, where one of them has too little. */
   #takeNow(field: keyof RateLimits, levels: readonly Level[], amount: number): Taken | undefined {
     if (levels.length === 0) return nothing;
-    const { leases, rate } = this.#shared;
+    const { leases } = this.#shared;
     if (!(field === "concurrency" ? leases.slotsValid() : leases.valid())) return undefined;
-    const meters: RateMeter[] = [];
-    for (const level of levels) {
-      const meter = rate(level);
-      if (!meter.pool.tryTakeCount(amount)) {
-        giveBack({ meters, amount });
+    const meters = this.#shared.meters(levels);
+    let taken = 0;
+    for (const { pool } of meters) {
+      if (!pool.tryTakeCount(amount)) {
+        giveBack({ meters: meters.slice(0, taken), amount });
         return undefined;
       }
-      meters.push(meter);
+      taken++;
     }
     return { meters, amount };
   }
 
   /** Takes of all levels, or of none. @throws {LimitError} */
   async #take(field: keyof RateLimits, levels: readonly Level[], amount: number): Promise<Taken> {
-    const { leases, rate, windowMs } = this.#shared;
+    const { leases, windowMs } = this.#shared;
+    const all = this.#shared.meters(levels);
     const meters: RateMeter[] = [];
-    for (const level of levels) {
-      const meter = rate(level);
+    for (const [place, level] of levels.entries()) {
+      const meter = all[place] as RateMeter;
       const result = await meter.pool.take(BigInt(amount));
       if (typeof result !== "bigint") {
         if ("away" in result && this.#goesOn(level.set)) continue;
@@ -165,7 +167,7 @@ export class CallAllowance implements LimitedAllowance {
 
   async #look(): Promise<void> {
     const all = this.#levels(await this.#find()).flatMap(({ requests, tokens }) => [...requests, ...tokens]);
-    await Promise.allSettled(all.map((level) => this.#shared.rate(level).pool.known()));
+    await Promise.allSettled(this.#shared.meters(all).map(({ pool }) => pool.known()));
   }
 
   async admit(): Promise<void> {
@@ -304,10 +306,10 @@ export class CallAllowance implements LimitedAllowance {
 
   headers(): Record<string, string> {
     if (!this.#bounds) return {};
-    const { rate, leases, windowMs } = this.#shared;
+    const { meters, leases, windowMs } = this.#shared;
     const levels = this.#levels(this.#bounds);
     const sinceMs = this.#admittedAt === 0 ? 0 : leases.databaseNow() - this.#admittedAt;
-    const headers = limitHeaders(levels, rate, { windowMs, sinceMs });
+    const headers = limitHeaders(levels, meters, { windowMs, sinceMs });
     if (this.#outputMax !== undefined) headers["x-llmops-max-tokens"] = String(this.#outputMax);
     for (const account of this.#accounts) {
       const said = this.#warning(account);

@@ -16,7 +16,7 @@ export function durationText(ms: number): string {
  */
 export function limitHeaders(
   all: readonly Levels[],
-  rate: (level: Level) => RateMeter,
+  metersOf: (levels: readonly Level[]) => readonly RateMeter[],
   { windowMs, sinceMs }: { windowMs: number; sinceMs: number },
 ): Record<string, string> {
   const headers: Record<string, string> = {};
@@ -24,8 +24,7 @@ export function limitHeaders(
     let tightest: RateMeter | undefined;
     let least = 0;
     for (const levels of all) {
-      for (const level of levels[kind]) {
-        const meter = rate(level);
+      for (const meter of metersOf(levels[kind])) {
         const left = meter.pool.left();
         if (tightest && left >= least) continue;
         tightest = meter;

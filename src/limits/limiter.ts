@@ -50,13 +50,19 @@ export interface LimiterOptions {
 export function createLimiter(options: LimiterOptions): Limiter {
   const { leases, windowMs, now } = options;
   const rates = new Map<string, RateMeter>();
+  /** Meters of levels, as long as none of all has been given up. */
+  const metered = new WeakMap<readonly Level[], { generation: number; meters: readonly RateMeter[] }>();
+  let generation = 0;
   const budgets = new Map<string, BudgetMeter>();
 
   const rate = ({ name, bound }: Level): RateMeter => {
     let meter = rates.get(name);
     if (!meter) {
       const window = name.startsWith("concurrency ") ? 0 : windowMs;
-      const idle = () => void rates.delete(name);
+      const idle = () => {
+        rates.delete(name);
+        generation++;
+      };
       meter = createRateMeter({ name, bound, windowMs: window, leases, now, idle });
       rates.set(name, meter);
     } else if (meter.bound !== bound) {
@@ -64,6 +70,14 @@ export function createLimiter(options: LimiterOptions): Limiter {
       meter.bound = bound;
     }
     return meter;
+  };
+
+  const meters = (levels: readonly Level[]): readonly RateMeter[] => {
+    const known = metered.get(levels);
+    if (known?.generation === generation) return known.meters;
+    const found = levels.map(rate);
+    metered.set(levels, { generation, meters: found });
+    return found;
   };
 
   const budget = (budgetId: Uuid, endUser: string): BudgetMeter => {
@@ -85,7 +99,7 @@ export function createLimiter(options: LimiterOptions): Limiter {
     return meter;
   };
 
-  const shared: Shared = { ...options, bounds: createBoundsOf(), rate, budget, warned: new Set() };
+  const shared: Shared = { ...options, bounds: createBoundsOf(), meters, budget, warned: new Set() };
   return {
     open: (caller) => new CallAllowance(caller, shared),
   };

@@ -4,7 +4,7 @@ import { type CopyLine, copyNull, copyTab } from "../sql/copy.ts";
 import { requestLine, requestLineLength, requestOfLine } from "../sql/request.ts";
 import { attemptsJson, type StoredAttempt, wholeAttempts } from "./attempts.ts";
 import type { Closed } from "./flush.ts";
-import { type CallRecord, type Charge, type Charges, chargesOf, type Refusal } from "./record.ts";
+import { type CallRecord, type Charge, type Charges, type Refusal, toCharges } from "./record.ts";
 
 /** What a line begins with, which tells what it is; the row of the call follows, and its id is the first of that. */
 const heads = { open: "o", close: "c" } as const;
@@ -71,7 +71,7 @@ function partsOf({ kind, id, text }: Line): Closed | undefined {
     return {
       id,
       record,
-      charges: charges ? chargesOf(charges as Charge[]) : undefined,
+      charges: charges ? toCharges(charges as Charge[]) : undefined,
       row: values.join(copyTab),
       question,
       answer,

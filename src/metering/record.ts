@@ -110,7 +110,7 @@ export interface Charges {
   readonly json: string;
 }
 
-export const chargesOf = (list: readonly Charge[]): Charges => ({ list, json: JSON.stringify(list) });
+export const toCharges = (list: readonly Charge[]): Charges => ({ list, json: JSON.stringify(list) });
 
 /** Why a call was refused, as things stood at that moment; amounts are whole numbers or exact decimals. */
 export interface Refusal {

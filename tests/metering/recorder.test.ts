@@ -15,7 +15,7 @@ import { newId } from "../../src/id.ts";
 import { silentLog } from "../../src/log.ts";
 import { wholeAttempts } from "../../src/metering/attempts.ts";
 import { openJournal, segmentsIn } from "../../src/metering/journal.ts";
-import { type AttemptRecord, type CallRecord, type Charge, chargesOf } from "../../src/metering/record.ts";
+import { type AttemptRecord, type CallRecord, type Charge, toCharges } from "../../src/metering/record.ts";
 import { createRecorder } from "../../src/metering/recorder.ts";
 import { replayJournals } from "../../src/metering/replay.ts";
 import { callAt } from "../harness/call-record.ts";
@@ -101,7 +101,7 @@ test("what is brought in from a journal is what was written down, with the budge
     CallRecord,
     CallRecord,
   ];
-  const [first, second] = [chargesOf([charge("1")]), chargesOf([charge("2"), charge("3")])];
+  const [first, second] = [toCharges([charge("1")]), toCharges([charge("2"), charge("3")])];
   for (const each of [same, others, left]) await recorder.open(standing(each), { charges: first });
   await recorder.close(same, { charges: first });
   await recorder.close(others, { charges: second });
