@@ -1,5 +1,5 @@
 import type { Sql } from "../src/database/pool.ts";
-import { ensurePartition, indexPartition, indexTexts } from "../src/sql/partition.ts";
+import { ensurePartitionMany, indexPartition, indexTexts } from "../src/sql/partition.ts";
 import { insertRequestContentMany } from "../src/sql/request.ts";
 
 /** How much there shall be. */
@@ -180,12 +180,9 @@ export async function fill(
   const share = contents / Math.min(contentDays, days) / perDay;
   for (let back = days - 1; back >= 0; back--) {
     const day = dayBefore(today, back);
-    await ensurePartition(sql, { table: "request", day });
+    await ensurePartitionMany(sql, [day]);
     await insertDay(sql, day, perDay);
-    if (back < contentDays) {
-      await ensurePartition(sql, { table: "request_content", day });
-      await insertContent(sql, day, { share, say });
-    }
+    if (back < contentDays) await insertContent(sql, day, { share, say });
     await insertHours(sql, day);
     if (back > 0) await indexPartition(sql, day);
     progress(`${days - back} of ${days} days`);

@@ -4,13 +4,12 @@ import type { Log } from "../log.ts";
 import {
   deleteHourlyUsage,
   deletePartitions,
-  ensurePartition,
+  ensurePartitionMany,
   hasTextExtension,
   indexPartition,
   indexTexts,
   insertTextExtension,
   lockPartitions,
-  partitioned,
 } from "../sql/partition.ts";
 import { packUsage } from "./usage-pack.ts";
 
@@ -65,9 +64,8 @@ export function createPartitionService({
       const wasOurs = await sql.begin(async (tx) => {
         await tx`set local lock_timeout = '5s'`;
         if (!(await lockPartitions(tx))) return false;
-        for (let day = -1; day <= daysAhead; day++) {
-          for (const table of partitioned) await ensurePartition(tx, { table, day: dayAfter(today, day) });
-        }
+        const days = Array.from({ length: daysAhead + 2 }, (_, place) => dayAfter(today, place - 1));
+        await ensurePartitionMany(tx, days);
         const dropped =
           (await deletePartitions(tx, {
             table: "request",

@@ -1,8 +1,8 @@
 import type { Db } from "./db.ts";
 
 /** The tables that have a partition for each day. */
-export const partitioned = ["request", "request_content"] as const;
-export type Partitioned = (typeof partitioned)[number];
+const partitioned = ["request", "request_content"] as const;
+type Partitioned = (typeof partitioned)[number];
 
 /** Takes the right to look after the partitions until the end of the transaction; `false` where another process has it. */
 export async function lockPartitions(db: Db): Promise<boolean> {
@@ -11,12 +11,14 @@ export async function lockPartitions(db: Db): Promise<boolean> {
   return row?.locked ?? false;
 }
 
-/** Makes a day's partitions where they are missing, with what the default partition holds of that day. */
-export async function ensurePartition(
-  db: Db,
-  { table, day }: { table: Partitioned; day: string },
-): Promise<void> {
-  await db`select ensure_partition(${table}, ${day}::date)`;
+/**
+ * Makes the partitions of days where they are missing, with what the default partition holds of them. All in one statement: from the
+ * first that is made until the commit nobody else can write.
+ */
+export async function ensurePartitionMany(db: Db, days: readonly string[]): Promise<void> {
+  await db`
+    select ensure_partition(parent, day)
+    from unnest(${days as string[]}::date[]) as day, unnest(${partitioned as unknown as string[]}::text[]) as parent`;
 }
 
 /** Drops what is older than a day; returns how many partitions that were. */
