@@ -10,6 +10,20 @@ export function durationText(ms: number): string {
   return minutes === 0 ? rest : `${minutes}m${rest}`;
 }
 
+/** Names that are made for each answer would have to be looked up among all there are. */
+const names = {
+  requests: {
+    limit: "x-ratelimit-limit-requests",
+    remaining: "x-ratelimit-remaining-requests",
+    reset: "x-ratelimit-reset-requests",
+  },
+  tokens: {
+    limit: "x-ratelimit-limit-tokens",
+    remaining: "x-ratelimit-remaining-tokens",
+    reset: "x-ratelimit-reset-tokens",
+  },
+} as const;
+
 /**
  * OpenAI's `x-ratelimit-*`, each of the level that has the least left. What is left is what this process could let in now; the
  * reset is when nothing of what counts now will count any more, a window after the last call, which was `sinceMs` ago.
@@ -32,10 +46,11 @@ export function limitHeaders(
       }
     }
     if (!tightest) continue;
-    headers[`x-ratelimit-limit-${kind}`] = String(tightest.bound);
-    headers[`x-ratelimit-remaining-${kind}`] = String(least);
+    const { limit, remaining, reset: resetName } = names[kind];
+    headers[limit] = String(tightest.bound);
+    headers[remaining] = String(least);
     const reset = least === tightest.bound ? 0 : Math.max(0, windowMs - sinceMs);
-    headers[`x-ratelimit-reset-${kind}`] = durationText(reset);
+    headers[resetName] = durationText(reset);
   }
   return headers;
 }
