@@ -77,19 +77,25 @@ const modelLevels = (rules: Rules, model: string): Levels => {
   return { requests: of("requests"), tokens: of("tokens"), concurrency: of("concurrency") };
 };
 
-/** A memory of what belongs to rules. */
-function remembered<T>(): (rules: Rules, key: string, find: () => T) => T {
-  const known = new WeakMap<Rules, Map<string, T>>();
-  return (rules, key, find) => {
+/** A memory of what belongs to rules, by an owner and one of its users; by two names, since one of both would be made for each call. */
+function remembered<T>(): (rules: Rules, owner: string, user: string, find: () => T) => T {
+  const known = new WeakMap<Rules, { size: number; owners: Map<string, Map<string, T>> }>();
+  return (rules, owner, user, find) => {
     let all = known.get(rules);
     if (!all || all.size > rememberedMax) {
-      all = new Map();
+      all = { size: 0, owners: new Map() };
       known.set(rules, all);
     }
-    let found = all.get(key);
+    let users = all.owners.get(owner);
+    if (!users) {
+      users = new Map();
+      all.owners.set(owner, users);
+    }
+    let found = users.get(user);
     if (found === undefined) {
       found = find();
-      all.set(key, found);
+      users.set(user, found);
+      all.size++;
     }
     return found;
   };
@@ -102,12 +108,11 @@ export function createBoundsOf(): BoundsOf {
   return {
     caller(rules, caller) {
       const endUser = caller.appId !== null && rules.hasUsers(caller.appId) ? caller.endUser : null;
-      const key = `${caller.keyId ?? caller.accountId}${endUser === null ? "" : ` ${endUser}`}`;
-      return callers(rules, key, () => {
+      return callers(rules, caller.keyId ?? caller.accountId ?? "", endUser ?? "", () => {
         const own = { ...caller, endUser };
         return { levels: levelsOf(rules, own), budgets: budgetsOf(rules, own) };
       });
     },
-    model: (rules, model) => models(rules, model, () => modelLevels(rules, model)),
+    model: (rules, model) => models(rules, model, "", () => modelLevels(rules, model)),
   };
 }

@@ -62,6 +62,7 @@ export function ledgerOf(record: CallRecord, charges: readonly Charge[], at: str
   const rows: LedgerRow[] = [];
   for (const charge of charges) {
     const parts = partsOf(charge, record);
+    if (parts.length === 0) continue;
     const exceeded = charge.bound !== null && isBeyond(parts, charge.bound);
     for (const { currency, cost, rate, amount } of parts) {
       rows.push({
