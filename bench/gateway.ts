@@ -75,7 +75,7 @@ async function startOurs(upstream: string): Promise<Peer> {
 
 async function startPortkey(upstream: string, runtime: string): Promise<Peer | undefined> {
   if (!values.portkey) return undefined;
-  const port = 20_000 + Math.floor(Math.random() * 20_000);
+  const port = 20_000 + Math.floor(Math.random() * 12_000);
   const script = join(values.portkey, "node_modules/@portkey-ai/gateway/build/start-server.js");
   const command = [...system, runtime, script, `--port=${port}`, "--headless"];
   const child = await start(command, { folder, env: { PATH: process.env.PATH ?? "" } });

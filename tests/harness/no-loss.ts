@@ -90,7 +90,8 @@ export async function startLoadedService({
   await using building = new AsyncDisposableStack();
   const provider = building.use(await startProvider());
   const program = building.use(createProgram(command && { command }));
-  const port = 20_000 + Math.floor(Math.random() * 20_000);
+  // Below those that the system gives to outgoing connections (`ip_local_port_range`).
+  const port = 20_000 + Math.floor(Math.random() * 12_000);
   const environment = {
     DATABASE_URL: url,
     LLMOPS_SECRET_KEY: "a secret of the tests, 32 bytes long or more",
