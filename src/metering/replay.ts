@@ -32,6 +32,8 @@ export async function replayJournals({
   for (const name of readdirSync(root).filter(isId)) {
     const folder = join(root, name);
     if (segmentsIn(folder).length === 0 && existsSync(join(folder, rejectedName))) continue;
+    // What this version cannot read is left to the one that has written it.
+    if (readdirSync(folder).some((file) => /^\d{8}\.jsonl$/.test(file))) continue;
     const lock = tryExclusive(join(folder, lockName));
     if (!lock) continue;
     try {

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import {
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -284,6 +285,15 @@ test("lines of one turn are one write, in their order; what is too long for that
     [...lines.slice(0, 2), ...lines].map((line) => `${line}\n`).join(""),
   );
   rmSync(root, { recursive: true });
+});
+
+test("a journal in a form that is not read any more is left as it is", async () => {
+  await using it = await start();
+  const folder = join(it.root, newId());
+  mkdirSync(folder);
+  writeFileSync(join(folder, "00000001.jsonl"), '{"open":"…"}\n');
+  expect(await replayJournals({ sql: it.sql, root: it.root, log: silentLog })).toBe(0);
+  expect(readdirSync(folder)).toEqual(["00000001.jsonl"]);
 });
 
 test("a journal that is being made, which nobody has locked yet, is nobody's to bring in", async () => {
