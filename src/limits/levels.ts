@@ -77,25 +77,19 @@ const modelLevels = (rules: Rules, model: string): Levels => {
   return { requests: of("requests"), tokens: of("tokens"), concurrency: of("concurrency") };
 };
 
-/** A memory of what belongs to rules, by an owner and one of its users; by two names, since one of both would be made for each call. */
-function remembered<T>(): (rules: Rules, owner: string, user: string, find: () => T) => T {
-  const known = new WeakMap<Rules, { size: number; owners: Map<string, Map<string, T>> }>();
-  return (rules, owner, user, find) => {
+/** A memory of what belongs to rules. */
+function remembered<T>(): (rules: Rules, key: string, find: () => T) => T {
+  const known = new WeakMap<Rules, Map<string, T>>();
+  return (rules, key, find) => {
     let all = known.get(rules);
     if (!all || all.size > rememberedMax) {
-      all = { size: 0, owners: new Map() };
+      all = new Map();
       known.set(rules, all);
     }
-    let users = all.owners.get(owner);
-    if (!users) {
-      users = new Map();
-      all.owners.set(owner, users);
-    }
-    let found = users.get(user);
+    let found = all.get(key);
     if (found === undefined) {
       found = find();
-      users.set(user, found);
-      all.size++;
+      all.set(key, found);
     }
     return found;
   };
@@ -108,11 +102,12 @@ export function createBoundsOf(): BoundsOf {
   return {
     caller(rules, caller) {
       const endUser = caller.appId !== null && rules.hasUsers(caller.appId) ? caller.endUser : null;
-      return callers(rules, caller.keyId ?? caller.accountId ?? "", endUser ?? "", () => {
+      const key = `${caller.keyId ?? caller.accountId}${endUser === null ? "" : ` ${endUser}`}`;
+      return callers(rules, key, () => {
         const own = { ...caller, endUser };
         return { levels: levelsOf(rules, own), budgets: budgetsOf(rules, own) };
       });
     },
-    model: (rules, model) => models(rules, model, "", () => modelLevels(rules, model)),
+    model: (rules, model) => models(rules, model, () => modelLevels(rules, model)),
   };
 }
