@@ -40,12 +40,8 @@ function totalOf(parts: readonly Part[]): bigint {
 }
 
 /** What a call costs one of its budgets in all, in units of the budget's currency. */
-export function amountOf(charge: Worth, record: Pick<CallRecord, "cost" | "currency" | "attempts">): bigint {
-  const { cost, currency, attempts } = record;
-  // Nearly all calls.
-  if (attempts.length <= 1 && currency === charge.currency) return cost === null ? 0n : toUnits(cost);
-  return totalOf(partsOf(charge, record));
-}
+export const amountOf = (charge: Worth, record: Pick<CallRecord, "cost" | "currency" | "attempts">): bigint =>
+  totalOf(partsOf(charge, record));
 
 /** Far more than a number that stands for a decimal may be off by, as a share of it. */
 const slack = 1e-9;
@@ -62,7 +58,6 @@ export function ledgerOf(record: CallRecord, charges: readonly Charge[], at: str
   const rows: LedgerRow[] = [];
   for (const charge of charges) {
     const parts = partsOf(charge, record);
-    if (parts.length === 0) continue;
     const exceeded = charge.bound !== null && isBeyond(parts, charge.bound);
     for (const { currency, cost, rate, amount } of parts) {
       rows.push({
