@@ -30,7 +30,7 @@ export interface Drain {
   track(signal: AbortSignal): TrackedCall;
 }
 
-/** A class of our own, since an `AbortController` for every call, and what listens to it, cost ten times as much. */
+/** A class of our own: an `AbortController` for every call, and what listens to it, took a twentieth of a call's time. */
 class Tracked implements TrackedCall {
   aborted = false;
   reason: unknown;

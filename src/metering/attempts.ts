@@ -42,6 +42,10 @@ function storedJson(attempt: AttemptRecord, call: Common): string {
 export const attemptsJson = (call: Common, attempts: readonly AttemptRecord[]): string =>
   attempts.length === 0 ? "[]" : `[${attempts.map((attempt) => storedJson(attempt, call)).join(",")}]`;
 
+/** The same, read. */
+export const storedAttempts = (call: Common, attempts: readonly AttemptRecord[]): StoredAttempt[] =>
+  JSON.parse(attemptsJson(call, attempts));
+
 /** What {@link attemptsJson} has written, whole again. */
 export const wholeAttempts = (call: Common, stored: readonly StoredAttempt[]): AttemptRecord[] =>
   stored.map((attempt) => ({

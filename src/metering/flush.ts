@@ -11,7 +11,7 @@ import {
   requestContentLine,
 } from "../sql/request.ts";
 import { insertUsageMany } from "../sql/usage-rollup.ts";
-import { attemptsJson } from "./attempts.ts";
+import { storedAttempts } from "./attempts.ts";
 import { ledgerOf } from "./ledger.ts";
 import type { CallRecord, Charges } from "./record.ts";
 import { rollUp } from "./rollup.ts";
@@ -69,8 +69,8 @@ const writeSums = async (
 };
 
 /** A call as a JSON text. */
-const requestJson = ({ record: { attempts, ...record }, charges }: Closed): string =>
-  `${JSON.stringify(record).slice(0, -1)},"attempts":${attemptsJson(record, attempts)},"charges":${charges?.json ?? "null"}}`;
+const requestJson = ({ record, charges }: Closed): string =>
+  JSON.stringify({ ...record, attempts: storedAttempts(record, record.attempts), charges: charges?.list });
 
 /** What was asked and answered as members of one. */
 const contentJson = ({ question, answer, truncated }: Closed): string =>

@@ -6,8 +6,9 @@ import { attemptsJson, type StoredAttempt, wholeAttempts } from "./attempts.ts";
 import type { Closed } from "./flush.ts";
 import { type CallRecord, type Charge, type Charges, type Refusal, toCharges } from "./record.ts";
 
-/** What a line begins with, which tells what it is; the row of the call follows, and its id is the first of that. */
+/** The first value of a line, which tells what it is; the row of the call follows, which begins with its id. */
 const heads = { open: "o", close: "c" } as const;
+const headLength = heads.open.length + copyTab.length;
 const idLength = 36;
 
 /** A call as its row in the form of `copy`: what stands in the journal goes into the database as it is. */
@@ -19,17 +20,14 @@ export const rowOf = (record: CallRecord, charges: Charges | undefined): string 
   });
 
 /** The line of a call's attempt: what stands on record if nothing more is heard. */
-export const openLine = (row: string, question = copyNull): CopyLine => [heads.open, row, copyTab, question];
+export const openLine = (row: string, question = copyNull): CopyLine => [heads.open, row, question];
 
 /** The line of a call's end; `question` where it stands in no line before. */
 export const closeLine = ({ row, answer, truncated }: Closed, question = copyNull): CopyLine => [
   heads.close,
   row,
-  copyTab,
   question,
-  copyTab,
   answer,
-  copyTab,
   String(truncated),
 ];
 
@@ -49,8 +47,8 @@ function* linesOf(path: string): Generator<Line> {
     start = end + 1, end = text.indexOf("\n", start)
   ) {
     const kind = text[start] === heads.open ? "open" : text[start] === heads.close ? "close" : undefined;
-    if (kind)
-      yield { kind, id: text.slice(start + 1, start + 1 + idLength), text: text.slice(start + 1, end) };
+    const from = start + headLength;
+    if (kind) yield { kind, id: text.slice(from, from + idLength), text: text.slice(from, end) };
   }
 }
 
@@ -62,7 +60,7 @@ function partsOf({ kind, id, text }: Line): Closed | undefined {
   const [question = copyNull, answer = copyNull, truncated = "false"] = content;
   try {
     const { attempts, charges, refusal, ...row } = requestOfLine(values);
-    const call = row as unknown as Omit<CallRecord, "attempts">;
+    const call = row as Omit<CallRecord, "attempts">;
     const record = {
       ...call,
       attempts: wholeAttempts(call, attempts as StoredAttempt[]),

@@ -2,7 +2,7 @@ import type { Sql } from "../database/pool.ts";
 import type { Target } from "../gateway/target.ts";
 import { totalOf } from "../gateway/total.ts";
 import { createRules } from "../limits/rules.ts";
-import { attemptsJson, type StoredAttempt, wholeAttempts } from "../metering/attempts.ts";
+import { type StoredAttempt, storedAttempts, wholeAttempts } from "../metering/attempts.ts";
 import { costOf } from "../metering/cost.ts";
 import { correctionOf } from "../metering/ledger.ts";
 import { sum } from "../metering/money.ts";
@@ -98,7 +98,7 @@ export async function reprice(
       if (!dryRun && fresh.length > 0) {
         await updateRequestCostMany(
           tx,
-          fresh.map((call) => ({ ...call, attempts: JSON.parse(attemptsJson(call, call.attempts)) })),
+          fresh.map((call) => ({ ...call, attempts: storedAttempts(call, call.attempts) })),
         );
         await insertUsageMany(tx, rollUp(old, -1));
         await insertUsageMany(tx, rollUp(fresh));

@@ -18,21 +18,24 @@ const unescapes: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t" 
 export const copyValue = (text: string): string | null =>
   text === copyNull ? null : text.replace(/\\(.)/g, (_, one: string) => unescapes[one] ?? one);
 
-/** A line in pieces, which lie one after the other: a text of them all would be put together only to be read again. */
+/** The values of a line, some of which may be several in one: a text of them all would be put together only to be read again. */
 export type CopyLine = readonly string[];
 
-/** Most bytes that a line takes in UTF-8, its end included: no character takes more than three. */
+/** Most bytes that a line takes in UTF-8, its tabs and its end included: no character takes more than three. */
 export const lineBytesMax = (line: CopyLine): number => {
   let length = 0;
-  for (const piece of line) length += piece.length;
-  return length * 3 + 1;
+  for (const value of line) length += value.length;
+  return length * 3 + line.length;
 };
 
 /** Writes a line and its end into `bytes` from `at` on; returns where it ends. */
 export function writeLine(bytes: Buffer, line: CopyLine, at: number): number {
-  for (const piece of line) at += bytes.write(piece, at);
-  bytes[at] = 0x0a;
-  return at + 1;
+  for (const value of line) {
+    at += bytes.write(value, at);
+    bytes[at++] = 0x09;
+  }
+  bytes[at - 1] = 0x0a;
+  return at;
 }
 
 /** What is sent at once, unless one line alone is longer, in bytes: it stays in the processor's caches. */

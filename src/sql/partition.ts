@@ -18,7 +18,7 @@ export async function lockPartitions(db: Db): Promise<boolean> {
 export async function ensurePartitionMany(db: Db, days: readonly string[]): Promise<void> {
   await db`
     select ensure_partition(parent, day)
-    from unnest(${days as string[]}::date[]) as day, unnest(${partitioned as unknown as string[]}::text[]) as parent`;
+    from unnest(${[...days]}::date[]) as day, unnest(${[...partitioned]}::text[]) as parent`;
 }
 
 /** Drops what is older than a day; returns how many partitions that were. */

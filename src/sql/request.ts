@@ -1,6 +1,7 @@
 import type { Uuid } from "../id.ts";
 import { type CopyLine, copyIn, copyNull, copyTab, copyText, copyValue } from "./copy.ts";
 import type { Db } from "./db.ts";
+import type { RequestRow } from "./request-list.ts";
 
 /**
  * Writes calls down; `json` is a list of records whose members are the table's columns. One that is there already stays as it
@@ -34,38 +35,11 @@ export async function limitWriting(db: Db): Promise<void> {
     select set_config('idle_in_transaction_session_timeout', '15s', true), set_config('statement_timeout', '30s', true)`;
 }
 
-/** A call as its row, but for its JSON. Times and money are texts. */
-export interface NewRequest {
-  id: Uuid;
+/** A call as its row, but for its JSON. */
+export type NewRequest = Omit<RequestRow, "created_at"> & {
+  /** ISO 8601. */
   created_at: string;
-  app_id: Uuid;
-  app_version: number;
-  key_id: Uuid | null;
-  account_id: Uuid | null;
-  end_user: string | null;
-  session: string | null;
-  api: string;
-  model: string;
-  model_used: string | null;
-  provider: string | null;
-  status: string;
-  status_code: number;
-  error_code: string | null;
-  finish_reason: string | null;
-  stream: boolean;
-  cache_hit: boolean;
-  ttft_ms: number | null;
-  duration_ms: number;
-  prompt_tokens: number;
-  cached_tokens: number;
-  cache_write_tokens: number;
-  completion_tokens: number;
-  reasoning_tokens: number;
-  usage_source: string;
-  cost: string | null;
-  currency: string | null;
-  ip_prefix: string;
-}
+};
 
 /** The rest of a row, each a JSON text. */
 export interface NewRequestJson {
@@ -74,15 +48,15 @@ export interface NewRequestJson {
   refusal: string | undefined;
 }
 
-/** A line for the statement below, in one piece. Written out, since one is made for every call. */
+/** A line for the statement below, all values in one. Written out, since one is made for every call. */
 export const requestLine = (row: NewRequest, { attempts, charges, refusal }: NewRequestJson): string =>
   [
     row.id,
     row.created_at,
     row.app_id,
     row.app_version,
-    copyText(row.key_id),
-    copyText(row.account_id),
+    row.key_id ?? copyNull,
+    row.account_id ?? copyNull,
     copyText(row.end_user),
     copyText(row.session),
     row.api,
@@ -195,17 +169,7 @@ export const requestContentLine = ({
   question,
   answer,
   truncated,
-}: NewRequestContent): CopyLine => [
-  id,
-  copyTab,
-  app_id,
-  copyTab,
-  question,
-  copyTab,
-  answer,
-  copyTab,
-  String(truncated),
-];
+}: NewRequestContent): CopyLine => [id, app_id, question, answer, String(truncated)];
 
 /** Writes down what was asked and answered, as above. @throws alike. */
 export async function insertFreshRequestContentMany(db: Db, lines: readonly CopyLine[]): Promise<void> {

@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Sql } from "../../src/database/pool.ts";
 import { FailError } from "../../src/errors/app-error.ts";
 import { newId } from "../../src/id.ts";
 import { silentLog } from "../../src/log.ts";
@@ -24,6 +25,9 @@ import { createDatabase } from "../harness/database.ts";
 
 const record = (fields: Partial<CallRecord> = {}): CallRecord => callAt(new Date(), fields);
 const standing = (it: CallRecord): CallRecord => ({ ...it, status: "interrupted", status_code: 500 });
+
+/** A database that nobody reaches. */
+const away = { begin: () => Promise.reject(new Error("away")) } as unknown as Sql;
 
 async function start() {
   const root = mkdtempSync(join(tmpdir(), "llmops-journal-"));
@@ -64,7 +68,6 @@ test("what is closed is in the database with its content, and its journal is gon
 test("a journal whose process is gone is brought in once: its ends as they stand, what has none as interrupted", async () => {
   await using it = await start();
   const journal = openJournal({ root: it.root });
-  const away = { begin: () => Promise.reject(new Error("away")) } as unknown as typeof it.sql;
   const recorder = createRecorder({ sql: away, journal, log: silentLog });
   const [ended, open] = [record(), record()];
   for (const each of [ended, open]) await recorder.open(standing(each), { question: '"q"' });
@@ -77,7 +80,7 @@ test("a journal whose process is gone is brought in once: its ends as they stand
   await recorder[Symbol.asyncDispose]();
   // A line that was not written whole, as a power cut leaves it.
   const [last = ""] = segmentsIn(journal.folder);
-  writeFileSync(last, Buffer.concat([...files, Buffer.from(`c${open.id}\t2026-`)]));
+  writeFileSync(last, Buffer.concat([...files, Buffer.from(`c\t${open.id}\t2026-`)]));
   expect(await replayJournals({ sql: it.sql, root: it.root, log: silentLog })).toBe(2);
   expect(await it.statuses()).toEqual({ [ended.id]: "ok", [open.id]: "interrupted" });
   expect(readdirSync(it.root)).toEqual([]);
@@ -88,7 +91,6 @@ test("a journal whose process is gone is brought in once: its ends as they stand
 test("what is brought in from a journal is what was written down, with the budgets of its last line", async () => {
   await using it = await start();
   const journal = openJournal({ root: it.root });
-  const away = { begin: () => Promise.reject(new Error("away")) } as unknown as typeof it.sql;
   const recorder = createRecorder({ sql: away, journal, log: silentLog });
   const charge = (bound: string): Charge => ({
     budget_id: newId(),
@@ -136,7 +138,6 @@ test("odd texts are kept as they are, whether a batch is new, or some of it is t
   recorder.close(first, content);
   recorder.close(second, content);
   await recorder.flushed();
-  const away = { begin: () => Promise.reject(new Error("away")) } as unknown as typeof it.sql;
   const dead = createRecorder({ sql: away, journal: openJournal({ root: it.root }), log: silentLog });
   const { question, ...answered } = content;
   await dead.open(standing(third), { question });
