@@ -140,15 +140,51 @@ export interface Terms {
   at: Date;
   /** Take what there is of a shorter answer. */
   fit: boolean;
-  /** Whether what is on lease may be spent. */
-  valid: boolean;
   /** What to do where the database is away; without it, refuse. */
   unchecked: ((budget: BudgetRow) => void) | undefined;
 }
 
+/** What an attempt costs at the most whose answers have `output` tokens each. */
+const worstOf = ({ prompt, completion }: Dearest, { input, answers }: TokenBound, output: number): bigint =>
+  prompt * BigInt(input) + completion * BigInt(answers) * BigInt(output);
+
+/** Keeps a part back that has been taken. */
+function keepBack(parts: Part[], part: Part): void {
+  parts.push(part);
+  part.account.reserved += part.amount;
+}
+
 /**
- * Keeps back the worst that an attempt may cost, of every hard budget or of none; with `fit`, what there is of a shorter
- * answer. Nothing is asked of the database where this process has enough on lease.
+ * Keeps back the worst that an attempt may cost, of every hard budget, where this process has enough of each on lease
+ * (whoever calls has seen that it holds); `undefined`, and nothing kept back, where it has not.
+ * @throws {LimitError} a budget cannot tell.
+ */
+export function reserveNow(
+  accounts: readonly Account[],
+  target: Target,
+  bound: TokenBound,
+  terms: Terms,
+): Reservation | undefined {
+  const { output } = bound;
+  const parts: Part[] = [];
+  let enough = false;
+  try {
+    for (const account of accounts) {
+      const prices = pricesOf(account, target, bound.input, terms);
+      if (!account.budget.hard || !prices) continue;
+      const amount = worstOf(prices, bound, output);
+      if (!account.meter.pool.tryTake(amount)) return undefined;
+      keepBack(parts, { account, prices, amount });
+    }
+    enough = true;
+    return { parts, output };
+  } finally {
+    if (!enough) cancelReservation({ parts, output });
+  }
+}
+
+/**
+ * The same, asking the database for what is not here; with `fit`, what there is of a shorter answer.
  * @throws {LimitError} a budget has too little left, or cannot tell.
  */
 export async function reserve(
@@ -158,46 +194,36 @@ export async function reserve(
   terms: Terms,
 ): Promise<Reservation> {
   const parts: Part[] = [];
-  const answers = BigInt(bound.answers);
-  const input = BigInt(bound.input);
-  const cost = ({ prompt, completion }: Dearest, tokens: number) =>
-    prompt * input + completion * answers * BigInt(tokens);
   let { output } = bound;
   try {
     for (const account of accounts) {
       const { budget, meter, period } = account;
       const prices = pricesOf(account, target, bound.input, terms);
       if (!budget.hard || !prices) continue;
-      const amount = cost(prices, output);
-      let result: bigint | Shortage = amount;
-      if (!terms.valid || !meter.pool.tryTake(amount)) {
-        const least = terms.fit && output > bound.outputMin ? cost(prices, bound.outputMin) : amount;
-        result = await meter.pool.take(amount, least);
-        if (isShort(result)) {
-          if ("short" in result) {
-            const resetsAt = Number.isFinite(period.endsAtMs)
-              ? new Date(period.endsAtMs).toISOString()
-              : null;
-            throw refuseBudget(budget, { state: result.short, asked: least, resetsAt });
-          }
-          if (!terms.unchecked) throw unavailable();
-          terms.unchecked(budget);
-          account.unchecked = true;
-          continue;
+      const amount = worstOf(prices, bound, output);
+      const least = terms.fit && output > bound.outputMin ? worstOf(prices, bound, bound.outputMin) : amount;
+      const result = await meter.pool.take(amount, least);
+      if (isShort(result)) {
+        if ("short" in result) {
+          const resetsAt = Number.isFinite(period.endsAtMs) ? new Date(period.endsAtMs).toISOString() : null;
+          throw refuseBudget(budget, { state: result.short, asked: least, resetsAt });
         }
+        if (!terms.unchecked) throw unavailable();
+        terms.unchecked(budget);
+        account.unchecked = true;
+        continue;
       }
-      parts.push({ account, prices, amount: result });
-      account.reserved += result;
+      keepBack(parts, { account, prices, amount: result });
       if (result < amount) {
-        const left = result - prices.prompt * input;
-        output = Math.min(output, Number(left / (prices.completion * answers)));
+        const left = result - prices.prompt * BigInt(bound.input);
+        output = Math.min(output, Number(left / (prices.completion * BigInt(bound.answers))));
       }
     }
   } catch (error) {
     cancelReservation({ parts, output });
     throw error;
   }
-  if (output < bound.output) shorten(parts, (prices) => cost(prices, output));
+  if (output < bound.output) shorten(parts, (prices) => worstOf(prices, bound, output));
   return { parts, output };
 }
 

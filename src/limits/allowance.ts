@@ -12,7 +12,9 @@ import {
   chargesOf,
   type Reservation,
   reserve,
+  reserveNow,
   settleAccount,
+  type Terms,
 } from "./account.ts";
 import type { BudgetMeter } from "./budget-meter.ts";
 import { limitHeaders } from "./headers.ts";
@@ -210,16 +212,18 @@ export class CallAllowance implements LimitedAllowance {
       if (model.requests.length > 0) own.requests = await this.#take("requests", model.requests, 1);
       // Counting tokens costs nothing: it needs no price and no room.
       if (this.#accounts.length > 0 && body.operation !== "count_tokens") {
-        own.reservation = await reserve(this.#accounts, target, bound, {
+        const terms: Terms = {
           rules,
           at: new Date(this.#admittedAt),
           fit: this.#caller.fit,
-          valid: leases.valid(),
           unchecked:
             withoutDatabase === "allow"
               ? ({ id }) => log.warn("a budget was not checked: the database is away", { budget: id })
               : undefined,
-        });
+        };
+        own.reservation =
+          (leases.valid() && reserveNow(this.#accounts, target, bound, terms)) ||
+          (await reserve(this.#accounts, target, bound, terms));
       }
       const tokens = bound.input + bound.answers * own.reservation.output;
       const under = model.tokens.length > 0 ? [...levels.tokens, ...model.tokens] : levels.tokens;

@@ -12,7 +12,7 @@ import {
 } from "../sql/request.ts";
 import { insertUsageMany } from "../sql/usage-rollup.ts";
 import { storedAttempts } from "./attempts.ts";
-import { ledgerOf } from "./ledger.ts";
+import { type ChargedCall, ledgerOf } from "./ledger.ts";
 import type { CallRecord, Charges } from "./record.ts";
 import { rollUp } from "./rollup.ts";
 
@@ -62,8 +62,9 @@ const writeSums = async (
   holderId: Uuid,
 ): Promise<void> => {
   await insertUsageMany(tx, rollUp(items.map(({ record }) => record)));
-  const now = new Date().toISOString();
-  const booked = items.flatMap(({ record, charges }) => (charges ? ledgerOf(record, charges.list, now) : []));
+  const charged: ChargedCall[] = [];
+  for (const { record, charges } of items) if (charges) charged.push({ record, charges: charges.list });
+  const booked = ledgerOf(charged, "call", new Date().toISOString());
   // Last, since others wait for the locks.
   if (booked.length > 0) await insertLedgerMany(tx, booked, holderId);
 };

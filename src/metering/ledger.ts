@@ -1,5 +1,5 @@
 import { newId } from "../id.ts";
-import type { BookedSum, LedgerRow } from "../sql/ledger.ts";
+import type { BookedSum, LedgerAccount, LedgerRow } from "../sql/ledger.ts";
 import { fromUnits, multiply, toUnits } from "./money.ts";
 import type { CallRecord, Charge } from "./record.ts";
 import { costsOf } from "./rollup.ts";
@@ -11,7 +11,7 @@ interface Worth {
 }
 
 /** What a call cost one of its budgets in one currency, at a rate; `amount` is in the budget's own. Exact decimals. */
-type Part = Pick<LedgerRow, "currency" | "cost" | "rate" | "amount">;
+type Part = Pick<LedgerAccount, "currency" | "rate"> & Pick<LedgerRow, "cost" | "amount">;
 
 const partOf = ({ currency: own, rates }: Worth, currency: string, cost: string): Part => {
   // Without a rate it is told what it cost, and booked as nothing: only a soft budget comes to that.
@@ -40,8 +40,14 @@ function totalOf(parts: readonly Part[]): bigint {
 }
 
 /** What a call costs one of its budgets in all, in units of the budget's currency. */
-export const amountOf = (charge: Worth, record: Pick<CallRecord, "cost" | "currency" | "attempts">): bigint =>
-  totalOf(partsOf(charge, record));
+export const amountOf = (
+  charge: Worth,
+  record: Pick<CallRecord, "cost" | "currency" | "attempts">,
+): bigint =>
+  // Nearly all calls.
+  record.attempts.length <= 1 && record.currency === charge.currency
+    ? toUnits(record.cost ?? "0")
+    : totalOf(partsOf(charge, record));
 
 /** Far more than a number that stands for a decimal may be off by, as a share of it. */
 const slack = 1e-9;
@@ -53,28 +59,45 @@ function isBeyond(parts: readonly Part[], bound: string): boolean {
   return about > Number(bound) * (1 - slack) && totalOf(parts) > toUnits(bound);
 }
 
-/** The rows of a call in the ledger: one for each of its budgets and currencies. */
-export function ledgerOf(record: CallRecord, charges: readonly Charge[], at: string): LedgerRow[] {
+/** A call, and the budgets that it counts towards. */
+export interface ChargedCall {
+  record: CallRecord;
+  charges: readonly Charge[];
+}
+
+/** The rows of calls in the ledger: one for each of their budgets and currencies. */
+export function ledgerOf(
+  calls: readonly ChargedCall[],
+  kind: LedgerAccount["kind"],
+  at: string,
+): LedgerRow[] {
+  /** By budget and user; each may have several periods, currencies and rates. */
+  const accounts = new Map<string, LedgerAccount[]>();
+  const accountOf = ({ budget_id, end_user, starts_at }: Charge, { currency, rate }: Part): LedgerAccount => {
+    const key = end_user === "" ? budget_id : `${budget_id} ${end_user}`;
+    let known = accounts.get(key);
+    if (!known) {
+      known = [];
+      accounts.set(key, known);
+    }
+    for (const account of known) {
+      if (account.starts_at === starts_at && account.currency === currency && account.rate === rate)
+        return account;
+    }
+    const account = { budget_id, end_user, starts_at, kind, holder_id: null, currency, rate, created_at: at };
+    known.push(account);
+    return account;
+  };
   const rows: LedgerRow[] = [];
-  for (const charge of charges) {
-    const parts = partsOf(charge, record);
-    const exceeded = charge.bound !== null && isBeyond(parts, charge.bound);
-    for (const { currency, cost, rate, amount } of parts) {
-      rows.push({
-        id: newId(),
-        budget_id: charge.budget_id,
-        end_user: charge.end_user,
-        starts_at: charge.starts_at,
-        kind: "call",
-        request_id: record.id,
-        holder_id: null,
-        currency,
-        cost,
-        rate,
-        amount,
-        bound_exceeded: exceeded,
-        created_at: at,
-      });
+  for (const { record, charges } of calls) {
+    for (const charge of charges) {
+      const parts = partsOf(charge, record);
+      const bound_exceeded = kind === "call" && charge.bound !== null && isBeyond(parts, charge.bound);
+      for (const part of parts) {
+        const { cost, amount } = part;
+        const account = accountOf(charge, part);
+        rows.push({ account, id: newId(), request_id: record.id, cost, amount, bound_exceeded });
+      }
     }
   }
   return rows;
@@ -95,15 +118,15 @@ export function correctionOf(
   rate: (base: string, quote: string, at: Date) => string | undefined,
   at: string,
 ): LedgerRow[] {
-  const undone = booked.map((row) => ({
-    ...row,
+  const undone = booked.map(({ request_id, cost, amount, ...account }) => ({
+    account: { ...account, kind: "reprice" as const, holder_id: null, created_at: at },
     id: newId(),
-    holder_id: null,
-    cost: negated(row.cost),
-    amount: negated(row.amount),
-    created_at: at,
+    request_id,
+    cost: negated(cost),
+    amount: negated(amount),
+    bound_exceeded: false,
   }));
-  const again = records.flatMap((record) => {
+  const again = records.map((record) => {
     const time = new Date(record.created_at);
     const charges = record.charges.map((charge) => {
       const rates: Record<string, string> = { ...charge.rates };
@@ -113,9 +136,9 @@ export function correctionOf(
       }
       return { ...charge, rates };
     });
-    return ledgerOf(record, charges, at);
+    return { record, charges };
   });
-  return [...undone, ...again].map((row) => ({ ...row, kind: "reprice" as const, bound_exceeded: false }));
+  return [...undone, ...ledgerOf(again, "reprice", at)];
 }
 
 const negated = (amount: string): string => fromUnits(-toUnits(amount));

@@ -11,15 +11,19 @@ export async function releaseLease(sql: Sql, holderId: Uuid): Promise<void> {
   await sql.begin(async (tx) => {
     await lockLeases(tx, holderId);
     const now = new Date().toISOString();
-    const wrong = (await listWriteOff(tx, holderId)).map((row) => ({
-      ...row,
+    const wrong = (await listWriteOff(tx, holderId)).map(({ cost, amount, ...account }) => ({
+      account: {
+        ...account,
+        kind: "write_off" as const,
+        holder_id: holderId,
+        rate: "1",
+        created_at: now,
+      },
       id: newId(),
-      kind: "write_off" as const,
       request_id: null,
-      holder_id: holderId,
-      rate: "1",
+      cost,
+      amount,
       bound_exceeded: false,
-      created_at: now,
     }));
     if (wrong.length > 0) await insertLedgerMany(tx, wrong, undefined);
     await deleteLeaseHolder(tx, holderId);

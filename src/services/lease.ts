@@ -48,20 +48,23 @@ export function createLeaseService({ sql, audit }: { sql: Sql; audit: AuditServi
           }
           await updateBudgetLeaseWrittenOff(tx, { ...at, amount });
           if (toUnits(lost) > 0n) {
-            const row = {
-              id: newId(),
+            const account = {
               budget_id: budgetId,
               end_user: endUser,
               starts_at: startsAt.toISOString(),
               kind: "write_off" as const,
-              request_id: null,
               holder_id: holderId,
               currency: lease.currency,
-              cost: fromUnits(toUnits(lost)),
               rate: "1",
+              created_at: new Date().toISOString(),
+            };
+            const row = {
+              account,
+              id: newId(),
+              request_id: null,
+              cost: fromUnits(toUnits(lost)),
               amount: fromUnits(toUnits(lost)),
               bound_exceeded: false,
-              created_at: new Date().toISOString(),
             };
             await insertLedgerMany(tx, [row], undefined);
           }

@@ -1,40 +1,65 @@
 import type { Uuid } from "../id.ts";
 import type { Db } from "./db.ts";
 
-/** An amount that is booked to a period of a budget; see the table's migration. */
-export interface LedgerRow {
-  id: Uuid;
+/** What rows of the ledger share: the period of a budget that they are booked to, and why and how. */
+export interface LedgerAccount {
   budget_id: Uuid;
   end_user: string;
   /** ISO 8601. */
   starts_at: string;
   kind: "call" | "reprice" | "write_off";
-  request_id: Uuid | null;
   /** Whose lease was written off. */
   holder_id: Uuid | null;
   /** In which the call cost something, exactly. */
   currency: string;
-  cost: string;
   /** What one unit of that was worth in the budget's currency; 0 where nobody knew. */
   rate: string;
-  /** In the budget's currency. */
-  amount: string;
-  bound_exceeded: boolean;
   created_at: string;
 }
 
+/** An amount that is booked to a period of a budget; see the table's migration. */
+export interface LedgerRow {
+  account: LedgerAccount;
+  id: Uuid;
+  request_id: Uuid | null;
+  cost: string;
+  /** In the budget's currency. */
+  amount: string;
+  bound_exceeded: boolean;
+}
+
+/** What PostgreSQL reads as an array; none of the values needs quotes. */
+const arrayOf = (values: readonly (string | number | boolean | null)[]): string =>
+  `{${values.map((value) => value ?? "null").join(",")}}`;
+
 /**
  * Books rows, and takes them from what `holderId` has on lease, in the transaction of the calls that they are of. The periods
- * are locked first, in the order in which everybody locks them. One statement, so that the rows travel once.
+ * are locked first, in the order in which everybody locks them. One statement, so that the rows travel once, and what they share
+ * only once for all that have it as one object.
  */
 export async function insertLedgerMany(
   db: Db,
   rows: readonly LedgerRow[],
   holderId: Uuid | undefined,
 ): Promise<void> {
+  const places = new Map<LedgerAccount, number>();
+  for (const { account } of rows) if (!places.has(account)) places.set(account, places.size);
+  const accounts = JSON.stringify([...places].map(([account, place]) => ({ ...account, place })));
   await db`
-    with booked as materialized (
-      select * from json_populate_recordset(null::ledger, ${JSON.stringify(rows)}::text::json)
+    with account as materialized (
+      select * from json_to_recordset(${accounts}::text::json) as account (place integer, budget_id uuid, end_user text,
+        starts_at timestamptz, kind text, holder_id uuid, currency text, rate numeric(24, 12), created_at timestamptz)
+    ), booked as materialized (
+      select id, budget_id, end_user, starts_at, kind, request_id, holder_id, currency, cost, rate, amount, bound_exceeded,
+        created_at
+      from unnest(
+        ${arrayOf(rows.map(({ account }) => places.get(account) as number))}::text::integer[],
+        ${arrayOf(rows.map(({ id }) => id))}::text::uuid[],
+        ${arrayOf(rows.map(({ request_id }) => request_id))}::text::uuid[],
+        ${arrayOf(rows.map(({ cost }) => cost))}::text::numeric(38, 18)[],
+        ${arrayOf(rows.map(({ amount }) => amount))}::text::numeric(38, 18)[],
+        ${arrayOf(rows.map(({ bound_exceeded }) => bound_exceeded))}::text::boolean[]
+      ) as row (place, id, request_id, cost, amount, bound_exceeded) join account using (place)
     ), sums as materialized (
       select budget_id, end_user, starts_at, sum(amount) as amount,
         count(distinct request_id) filter (where bound_exceeded) as exceeded_calls,
@@ -61,8 +86,8 @@ export async function insertLedgerMany(
 export async function listWriteOff(
   db: Db,
   holderId: Uuid,
-): Promise<Pick<LedgerRow, "budget_id" | "end_user" | "starts_at" | "currency" | "cost" | "amount">[]> {
-  const rows = await db<(Omit<LedgerRow, "starts_at"> & { starts_at: Date })[]>`
+): Promise<Omit<BookedSum, "request_id" | "rate">[]> {
+  const rows = await db<(Omit<BookedSum, "starts_at"> & { starts_at: Date })[]>`
     select l.budget_id, l.end_user, l.starts_at, l.currency, trim_scale(-sum(l.cost))::text as cost,
       trim_scale(-sum(l.amount))::text as amount
     from budget_lease b join ledger l using (budget_id, end_user, starts_at)
@@ -72,10 +97,8 @@ export async function listWriteOff(
 }
 
 /** What a call was booked at in one budget, currency and rate. */
-export type BookedSum = Pick<
-  LedgerRow,
-  "budget_id" | "end_user" | "starts_at" | "request_id" | "currency" | "cost" | "rate" | "amount"
->;
+export type BookedSum = Pick<LedgerAccount, "budget_id" | "end_user" | "starts_at" | "currency" | "rate"> &
+  Pick<LedgerRow, "request_id" | "cost" | "amount">;
 
 /** Lists what calls were booked at, all corrections included. */
 export async function listBookedSum(db: Db, requestIds: readonly Uuid[]): Promise<BookedSum[]> {
