@@ -18,9 +18,10 @@ interface Entry<T> {
 export interface AccessCache<T> {
   /**
    * What `load` finds for `id`: from memory where that can be trusted, else from the database; `undefined` is not
-   * remembered. While the database is away, what was known before goes on for {@link graceMs}.
+   * remembered. While the database is away, what was known before goes on for {@link graceMs}. A promise only where the
+   * database has to be asked: every call looks up several.
    */
-  get(id: string): Promise<T | undefined>;
+  get(id: string): T | undefined | Promise<T | undefined>;
 }
 
 /** How often each process sends itself a word through the database, in milliseconds. */
@@ -120,24 +121,27 @@ export async function watchAccess({
         return found.value;
       };
 
-      return {
-        async get(id) {
-          const known = entries.get(id);
-          if (known && !known.doubtful && now() < trustedUntil) return known.value;
-          try {
-            let asked = loading.get(id);
-            if (!asked) {
-              asked = fetch(id).finally(() => loading.delete(id));
-              loading.set(id, asked);
-            }
-            return await asked;
-          } catch (error) {
-            // It held for as long as anything was heard, whenever it was looked up.
-            const heldUntil = known && Math.max(known.loadedAt, trustedUntil);
-            if (heldUntil !== undefined && error instanceof FailError && now() - heldUntil < graceMs)
-              return known?.value;
-            throw error;
+      const ask = async (id: string, known: Entry<T> | undefined): Promise<T | undefined> => {
+        try {
+          let asked = loading.get(id);
+          if (!asked) {
+            asked = fetch(id).finally(() => loading.delete(id));
+            loading.set(id, asked);
           }
+          return await asked;
+        } catch (error) {
+          // It held for as long as anything was heard, whenever it was looked up.
+          const heldUntil = known && Math.max(known.loadedAt, trustedUntil);
+          if (heldUntil !== undefined && error instanceof FailError && now() - heldUntil < graceMs)
+            return known?.value;
+          throw error;
+        }
+      };
+
+      return {
+        get(id) {
+          const known = entries.get(id);
+          return known && !known.doubtful && now() < trustedUntil ? known.value : ask(id, known);
         },
       };
     },

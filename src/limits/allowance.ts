@@ -89,10 +89,10 @@ export class CallAllowance implements LimitedAllowance {
     return this.#charges;
   }
 
-  /** The rules, and what of them concerns the caller. */
-  async #find(): Promise<Bounds> {
-    this.#rules = await this.#shared.rules();
-    this.#bounds = this.#shared.bounds.caller(this.#rules, this.#caller);
+  /** What of the rules concerns the caller. */
+  #find(rules: Rules): Bounds {
+    this.#rules = rules;
+    this.#bounds = this.#shared.bounds.caller(rules, this.#caller);
     return this.#bounds;
   }
 
@@ -168,12 +168,15 @@ export class CallAllowance implements LimitedAllowance {
   }
 
   async #look(): Promise<void> {
-    const all = this.#levels(await this.#find()).flatMap(({ requests, tokens }) => [...requests, ...tokens]);
+    const all = this.#levels(this.#find(await this.#shared.rules())).flatMap(({ requests, tokens }) => [
+      ...requests,
+      ...tokens,
+    ]);
     await Promise.allSettled(this.#shared.meters(all).map(({ pool }) => pool.known()));
   }
 
   async admit(): Promise<void> {
-    const { levels, budgets } = await this.#find();
+    const { levels, budgets } = this.#find(await this.#shared.rules());
     const { concurrency, requests } = levels;
     this.#slots =
       this.#takeNow("concurrency", concurrency, 1) ?? (await this.#take("concurrency", concurrency, 1));

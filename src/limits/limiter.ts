@@ -36,7 +36,8 @@ export interface Limiter {
 export type WithoutDatabase = "refuse" | "allow";
 
 export interface LimiterOptions {
-  rules: () => Promise<Rules>;
+  /** A promise only where they have to be read. */
+  rules: () => Rules | Promise<Rules>;
   leases: Leases;
   /** Length of the window of requests and tokens, in milliseconds. */
   windowMs: number;

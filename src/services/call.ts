@@ -140,10 +140,13 @@ export function createCallService({
   limiter: Limiter;
   defaults: readonly string[];
 }) {
-  const resolve = async (model: string): Promise<Route> => {
-    const route = await registry.resolve(model);
-    if (!route) throw new NotFoundError("model.not_found", { params: { model: model.slice(0, 255) } });
-    return route;
+  const resolve = (model: string): Route | Promise<Route> => {
+    const there = (route: Route | undefined): Route => {
+      if (!route) throw new NotFoundError("model.not_found", { params: { model: model.slice(0, 255) } });
+      return route;
+    };
+    const route = registry.resolve(model);
+    return route instanceof Promise ? route.then(there) : there(route);
   };
 
   /** Several models as one route; each may itself be a list. */
@@ -160,7 +163,7 @@ export function createCallService({
     return { routing, targets };
   };
 
-  const appRoute = ({ model, targets, routing }: AppConfig): Promise<Route> => {
+  const appRoute = ({ model, targets, routing }: AppConfig): Route | Promise<Route> => {
     if (targets) return gather(targets, routing ?? "ordered");
     return model === undefined ? defaultRoute() : resolve(model);
   };

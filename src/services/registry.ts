@@ -16,12 +16,12 @@ import { listUsableProvider, type Provider } from "../sql/provider.ts";
 export const sealContext = (what: "key" | "headers", providerId: string): string =>
   `provider ${what} ${providerId}`;
 
-/** Every model that can be called, by its name. */
+/** Every model that can be called, by its name. Promises only where the database has to be asked. */
 export interface Registry {
   /** Where a model leads; `undefined` where there is none of this name, or it is disabled. */
-  resolve(name: string): Promise<Route | undefined>;
+  resolve(name: string): Route | undefined | Promise<Route | undefined>;
   /** Everything that {@link resolve} knows. */
-  all(): Promise<ReadonlyMap<string, Route>>;
+  all(): ReadonlyMap<string, Route> | Promise<ReadonlyMap<string, Route>>;
 }
 
 /** The provider that the settings name. */
@@ -222,14 +222,24 @@ export function createRegistry({
 
   const guarded = guard({ load });
   const cache = changes.cache(async () => ({ value: await guarded.load(), subjects: ["registry"] }));
-  const all = async () => {
+  const read = async (asked: Promise<ReadonlyMap<string, Route> | undefined>) => {
     try {
-      return (await cache.get("all")) ?? builtInRoutes();
+      return (await asked) ?? builtInRoutes();
     } catch (error) {
       // What needs no database is there without it.
       if (error instanceof FailError) return builtInRoutes();
       throw error;
     }
   };
-  return { all, resolve: async (name) => (await all()).get(name) };
+  const all = () => {
+    const known = cache.get("all");
+    return known instanceof Promise ? read(known) : (known ?? builtInRoutes());
+  };
+  return {
+    all,
+    resolve(name) {
+      const known = all();
+      return known instanceof Promise ? known.then((routes) => routes.get(name)) : known.get(name);
+    },
+  };
 }

@@ -8,7 +8,7 @@ import { listAllRateLimit } from "../sql/rate-limit.ts";
 
 /**
  * The limits, budgets and rates that have been set, kept in memory; a change counts in every process as soon as that of a key
- * does. @throws {FailError} from what is returned, where they were never read and the database is away.
+ * does. What is returned throws {@link FailError} where they were never read and the database is away.
  */
 export function knownRules({
   sql,
@@ -18,7 +18,7 @@ export function knownRules({
   sql: Sql;
   changes: Pick<AccessChanges, "cache">;
   guard: Guard;
-}): () => Promise<Rules> {
+}): () => Rules | Promise<Rules> {
   const load = async () => {
     const [limits, budgets, rates] = await Promise.all([
       listAllRateLimit(sql),
@@ -29,5 +29,9 @@ export function knownRules({
   };
   const guarded = guard({ load });
   const cache = changes.cache(guarded.load);
-  return async () => (await cache.get("all")) ?? createRules({ limits: [], budgets: [], rates: [] });
+  const orNone = (rules: Rules | undefined) => rules ?? createRules({ limits: [], budgets: [], rates: [] });
+  return () => {
+    const rules = cache.get("all");
+    return rules instanceof Promise ? rules.then(orNone) : orNone(rules);
+  };
 }
