@@ -44,7 +44,7 @@ interface Segment {
   openedAt: number;
   dirty: boolean;
   /** Calls that are mentioned here and not in the database yet. */
-  pending: Set<Uuid>;
+  pending: number;
 }
 
 /** The journal of one process: lines that survive its end, until what they say is in the database. */
@@ -105,7 +105,8 @@ export function openJournal({
   const lock = tryExclusive(join(made, lockName)) as FileLock;
   renameSync(made, folder);
   const segments = new Set<Segment>();
-  const mentions = new Map<Uuid, Segment[]>();
+  /** Where calls are mentioned that are not in the database yet; the last segment last. */
+  const mentions = new Map<Uuid, Segment | Segment[]>();
   let current: Segment | undefined;
   let count = 0;
   let syncing = false;
@@ -124,7 +125,7 @@ export function openJournal({
     if (segment === current) current = undefined;
   };
   const dropIfDone = (segment: Segment) => {
-    if (segment.fd !== undefined || segment.pending.size > 0) return;
+    if (segment.fd !== undefined || segment.pending > 0) return;
     segments.delete(segment);
     unlinkSync(segment.path);
   };
@@ -137,16 +138,19 @@ export function openJournal({
     if (current) return current;
     const path = join(folder, `${String(++count).padStart(8, "0")}.tsv`);
     const fd = openSync(path, "ax", 0o600);
-    current = { path, fd, bytes: 0, openedAt: now(), dirty: false, pending: new Set() };
+    current = { path, fd, bytes: 0, openedAt: now(), dirty: false, pending: 0 };
     segments.add(current);
     return current;
   };
   const mention = (id: Uuid, segment: Segment) => {
-    if (segment.pending.has(id)) return;
-    segment.pending.add(id);
     const known = mentions.get(id);
-    if (known) known.push(segment);
-    else mentions.set(id, [segment]);
+    // Nearly all: the first line of a call, or one beside it.
+    if (known === segment) return;
+    if (known === undefined) mentions.set(id, segment);
+    else if (!Array.isArray(known)) mentions.set(id, [known, segment]);
+    else if (known.at(-1) === segment) return;
+    else known.push(segment);
+    segment.pending++;
   };
   const writeBatch = ({ ids, written }: Batch, bytes: Uint8Array) => {
     let segment: Segment | undefined;
@@ -214,11 +218,13 @@ export function openJournal({
     },
     commit(ids) {
       for (const id of ids) {
-        for (const segment of mentions.get(id) ?? []) {
-          segment.pending.delete(id);
+        const known = mentions.get(id);
+        if (known === undefined) continue;
+        mentions.delete(id);
+        for (const segment of Array.isArray(known) ? known : [known]) {
+          segment.pending--;
           dropIfDone(segment);
         }
-        mentions.delete(id);
       }
     },
     seal() {
