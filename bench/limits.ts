@@ -33,8 +33,8 @@ const { values } = parseArgs({
     "rate-tokens": { type: "string", default: "300000" },
     away: { type: "string", default: "20" },
     starts: { type: "string", default: "5" },
-    rounds: { type: "string", default: "10" },
-    "round-seconds": { type: "string", default: "1" },
+    rounds: { type: "string", default: "40" },
+    "round-seconds": { type: "string", default: "0.4" },
   },
 });
 const executable = join(import.meta.dir, "../dist/llmops");

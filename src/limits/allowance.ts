@@ -281,16 +281,15 @@ export class CallAllowance implements LimitedAllowance {
 
   /** The share of a budget that is gone, where it is worth a word. */
   #warning({ budget, meter, period }: Account): string | undefined {
-    if (budget.warn_at.length === 0) return undefined;
-    const { used, bound } = meter.pool.state();
-    if (bound === 0n) return undefined;
-    const share = Number((used * 10_000n) / bound) / 10_000;
+    const share = meter.pool.spentShare();
+    if (share === undefined) return undefined;
     const passed = budget.warn_at.findLast((at) => at <= share);
     if (passed === undefined) return undefined;
     const { warned, log } = this.#shared;
     const key = `${budget.id} ${period.startsAt} ${passed}`;
     if (!warned.has(key)) {
       warned.add(key);
+      const { used, bound } = meter.pool.state();
       log.warn("a budget has reached a share of its amount", {
         budget: budget.id,
         name: budget.name,

@@ -57,6 +57,8 @@ export interface Pool {
   state(): PoolState;
   /** What of the limit could be taken now; never below 0. */
   left(): number;
+  /** What of the limit is spent, as far as it is known: a share of 1, in ten thousandths; `undefined` of a limit of nothing. */
+  spentShare(): number | undefined;
   /** Sees to it that something is known. @throws where the database is away. */
   known(): Promise<PoolState>;
 }
@@ -132,6 +134,7 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
   /** Not taken either, and waits to be given back. */
   let recalled = 0n;
   let told: Told | undefined;
+  let spentShare: number | undefined;
   /** What of the limit nobody has, as it was told. */
   let unheld = 0n;
   /** That, and what is free here, but for what is loose: kept, since each answer says what is left of each limit. */
@@ -233,6 +236,7 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
       rest ??= Number(unheld + free + recalled);
       return Math.max(0, rest + loose);
     },
+    spentShare: () => spentShare,
     async take(amount, least = amount) {
       if (valid() && tryTake(amount)) return amount;
       used = true;
@@ -312,6 +316,7 @@ export function createPool({ now, valid, talk, newOp, holdOffMs }: PoolOptions):
       doubt = undefined;
       told = answer;
       unheld = room(answer);
+      spentShare = answer.bound > 0n ? Number((answer.used * 10_000n) / answer.bound) / 10_000 : undefined;
       free += answer.granted;
       // At once: the next round may begin before they hear of it.
       for (const waiter of served) {
