@@ -1,6 +1,6 @@
 import type { Sql } from "../database/pool.ts";
 import type { Uuid } from "../id.ts";
-import { type CopyLine, copyNull, copyValue } from "../sql/copy.ts";
+import { type CopyLine, copyNull, copyValue, lengthOf } from "../sql/copy.ts";
 import { insertLedgerMany } from "../sql/ledger.ts";
 import {
   insertFreshRequestContentMany,
@@ -22,7 +22,7 @@ export interface Closed {
   record: CallRecord;
   charges: Charges | undefined;
   /** The two above as `copy` takes them. */
-  row: string;
+  row: CopyLine;
   /** JSON texts, alike. */
   question: string;
   answer: string;
@@ -34,7 +34,7 @@ const recordSize = 1000;
 
 /** What of an item counts towards the bounds, in characters. */
 export const sizeOf = ({ row, question, answer }: Closed): number =>
-  recordSize + row.length + question.length + answer.length;
+  recordSize + lengthOf(row) + question.length + answer.length;
 
 const hasContent = ({ question, answer }: Closed): boolean => question !== copyNull || answer !== copyNull;
 
@@ -48,7 +48,7 @@ const writeFresh = (sql: Sql, batch: readonly Closed[], holderId: Uuid): Promise
     await limitWriting(tx);
     await insertFreshRequestMany(
       tx,
-      batch.map(({ row }) => [row]),
+      batch.map(({ row }) => row),
     );
     const content = batch.filter(hasContent).map(contentLine);
     if (content.length > 0) await insertFreshRequestContentMany(tx, content);

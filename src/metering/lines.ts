@@ -12,7 +12,7 @@ const headLength = heads.open.length + copyTab.length;
 const idLength = 36;
 
 /** A call as its row in the form of `copy`: what stands in the journal goes into the database as it is. */
-export const rowOf = (record: CallRecord, charges: Charges | undefined): string =>
+export const rowOf = (record: CallRecord, charges: Charges | undefined): CopyLine =>
   requestLine(record, {
     attempts: attemptsJson(record, record.attempts),
     charges: charges?.json,
@@ -20,12 +20,12 @@ export const rowOf = (record: CallRecord, charges: Charges | undefined): string 
   });
 
 /** The line of a call's attempt: what stands on record if nothing more is heard. */
-export const openLine = (row: string, question = copyNull): CopyLine => [heads.open, row, question];
+export const openLine = (row: CopyLine, question = copyNull): CopyLine => [heads.open, ...row, question];
 
 /** The line of a call's end; `question` where it stands in no line before. */
 export const closeLine = ({ row, answer, truncated }: Closed, question = copyNull): CopyLine => [
   heads.close,
-  row,
+  ...row,
   question,
   answer,
   String(truncated),
@@ -70,7 +70,7 @@ function partsOf({ kind, id, text }: Line): Closed | undefined {
       id,
       record,
       charges: charges ? toCharges(charges as Charge[]) : undefined,
-      row: values.join(copyTab),
+      row: [values.join(copyTab)],
       question,
       answer,
       truncated: truncated === "true",

@@ -21,12 +21,15 @@ export const copyValue = (text: string): string | null =>
 /** The values of a line, some of which may be several in one: a text of them all would be put together only to be read again. */
 export type CopyLine = readonly string[];
 
-/** Most bytes that a line takes in UTF-8, its tabs and its end included: no character takes more than three. */
-export const lineBytesMax = (line: CopyLine): number => {
+/** The characters of a line, but for its tabs and its end. */
+export const lengthOf = (line: CopyLine): number => {
   let length = 0;
   for (const value of line) length += value.length;
-  return length * 3 + line.length;
+  return length;
 };
+
+/** Most bytes that a line takes in UTF-8, its tabs and its end included: no character takes more than three. */
+export const lineBytesMax = (line: CopyLine): number => lengthOf(line) * 3 + line.length;
 
 /** Writes a line and its end into `bytes` from `at` on; returns where it ends. */
 export function writeLine(bytes: Buffer, line: CopyLine, at: number): number {

@@ -48,8 +48,11 @@ export interface NewRequestJson {
   refusal: string | undefined;
 }
 
-/** A line for the statement below, all values in one. Written out, since one is made for every call. */
-export const requestLine = (row: NewRequest, { attempts, charges, refusal }: NewRequestJson): string =>
+/**
+ * A line for the statement below: all values in one, but for the last, which may be long and stand in several lines. Written out,
+ * since one is made for every call.
+ */
+export const requestLine = (row: NewRequest, { attempts, charges, refusal }: NewRequestJson): CopyLine => [
   [
     row.id,
     row.created_at,
@@ -81,9 +84,10 @@ export const requestLine = (row: NewRequest, { attempts, charges, refusal }: New
     row.currency ?? copyNull,
     row.ip_prefix,
     copyText(attempts),
-    copyText(charges),
-    copyText(refusal),
-  ].join(copyTab);
+  ].join(copyTab),
+  copyText(charges),
+  copyText(refusal),
+];
 
 const asText = (value: string | null) => value;
 const asNumber = (value: string | null) => (value === null ? null : Number(value));
