@@ -48,7 +48,8 @@ test("adds up exactly where floating point does not", () => {
   expect(sum(["1.5", "-1.50"])).toBe("0");
   for (const text of ["0", "1", "-1.25", "12345678901234567890.5"])
     expect(formatDecimal(parseDecimal(text))).toBe(text);
-  for (const bad of ["", ".", "-", ".5", "1.", "1.2.3", "1e3", "NaN", " 1"]) expect(() => parseDecimal(bad)).toThrow(RangeError);
+  for (const bad of ["", ".", "-", ".5", "1.", "1.2.3", "1e3", "NaN", " 1"])
+    expect(() => parseDecimal(bad)).toThrow(RangeError);
 });
 
 test("bills each kind of token at its own price, and at its base's where it has none", () => {
