@@ -32,6 +32,8 @@ export interface Shared extends LimiterOptions {
   budget: (budgetId: Uuid, endUser: string) => BudgetMeter;
   /** Warnings that have been logged. */
   warned: Set<string>;
+  /** What to do where a budget cannot be checked; `undefined` is to refuse. */
+  unchecked: Terms["unchecked"];
 }
 
 /** The same amount, taken of some rates. */
@@ -194,7 +196,7 @@ export class CallAllowance implements LimitedAllowance {
   }
 
   async attempt(target: Target, body: Body): Promise<Permit> {
-    const { bounds, leases, withoutDatabase, log } = this.#shared;
+    const { bounds, leases, unchecked } = this.#shared;
     const rules = this.#rules as Rules;
     const { levels } = this.#bounds as Bounds;
     const bound = tokenBound(body, target);
@@ -215,15 +217,8 @@ export class CallAllowance implements LimitedAllowance {
       if (model.requests.length > 0) own.requests = await this.#take("requests", model.requests, 1);
       // Counting tokens costs nothing: it needs no price and no room.
       if (this.#accounts.length > 0 && body.operation !== "count_tokens") {
-        const terms: Terms = {
-          rules,
-          at: new Date(this.#admittedAt),
-          fit: this.#caller.fit,
-          unchecked:
-            withoutDatabase === "allow"
-              ? ({ id }) => log.warn("a budget was not checked: the database is away", { budget: id })
-              : undefined,
-        };
+        const { fit } = this.#caller;
+        const terms: Terms = { rules, at: new Date(this.#admittedAt), fit, unchecked };
         own.reservation =
           (leases.valid() && reserveNow(this.#accounts, target, bound, terms)) ||
           (await reserve(this.#accounts, target, bound, terms));

@@ -77,19 +77,25 @@ const modelLevels = (rules: Rules, model: string): Levels => {
   return { requests: of("requests"), tokens: of("tokens"), concurrency: of("concurrency") };
 };
 
-/** A memory of what belongs to rules. */
-function remembered<T>(): (rules: Rules, key: string, find: () => T) => T {
-  const known = new WeakMap<Rules, Map<string, T>>();
-  return (rules, key, find) => {
-    let all = known.get(rules);
-    if (!all || all.size > rememberedMax) {
-      all = new Map();
-      known.set(rules, all);
+/** A memory of what belongs to rules, by two names: one made of both would have to be looked for anew in each call. */
+function remembered<T>(): (rules: Rules, names: readonly [string, string], find: () => T) => T {
+  const known = new WeakMap<Rules, { count: number; all: Map<string, Map<string, T>> }>();
+  return (rules, [first, second], find) => {
+    let memory = known.get(rules);
+    if (!memory || memory.count > rememberedMax) {
+      memory = { count: 0, all: new Map() };
+      known.set(rules, memory);
     }
-    let found = all.get(key);
+    let some = memory.all.get(first);
+    if (!some) {
+      some = new Map();
+      memory.all.set(first, some);
+    }
+    let found = some.get(second);
     if (found === undefined) {
       found = find();
-      all.set(key, found);
+      some.set(second, found);
+      memory.count++;
     }
     return found;
   };
@@ -102,12 +108,12 @@ export function createBoundsOf(): BoundsOf {
   return {
     caller(rules, caller) {
       const endUser = caller.appId !== null && rules.hasUsers(caller.appId) ? caller.endUser : null;
-      const key = `${caller.keyId ?? caller.accountId}${endUser === null ? "" : ` ${endUser}`}`;
-      return callers(rules, key, () => {
+      // No user's name is empty.
+      return callers(rules, [caller.keyId ?? caller.accountId ?? "", endUser ?? ""], () => {
         const own = { ...caller, endUser };
         return { levels: levelsOf(rules, own), budgets: budgetsOf(rules, own) };
       });
     },
-    model: (rules, model) => models(rules, model, () => modelLevels(rules, model)),
+    model: (rules, model) => models(rules, [model, ""], () => modelLevels(rules, model)),
   };
 }

@@ -100,7 +100,18 @@ export function createLimiter(options: LimiterOptions): Limiter {
     return meter;
   };
 
-  const shared: Shared = { ...options, bounds: createBoundsOf(), meters, budget, warned: new Set() };
+  const unchecked: Shared["unchecked"] =
+    options.withoutDatabase === "allow"
+      ? ({ id }) => options.log.warn("a budget was not checked: the database is away", { budget: id })
+      : undefined;
+  const shared: Shared = {
+    ...options,
+    bounds: createBoundsOf(),
+    meters,
+    budget,
+    warned: new Set(),
+    unchecked,
+  };
   return {
     open: (caller) => new CallAllowance(caller, shared),
   };
