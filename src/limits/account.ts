@@ -25,6 +25,22 @@ export interface Account {
   unchecked: boolean;
 }
 
+/** The account of a call that begins. */
+export const newAccount = ({
+  budget,
+  meter,
+  endUser,
+  period,
+}: Pick<Account, "budget" | "meter" | "endUser" | "period">): Account => ({
+  budget,
+  meter,
+  endUser,
+  period,
+  rates: undefined,
+  reserved: 0n,
+  unchecked: false,
+});
+
 /** What an attempt has kept back of a budget. */
 interface Part {
   account: Account;

@@ -6,10 +6,12 @@ import type { Target } from "../gateway/target.ts";
 import type { Uuid } from "../id.ts";
 import { fromUnits } from "../metering/money.ts";
 import type { CallRecord, Charges, Refusal } from "../metering/record.ts";
+import type { BudgetRow } from "../sql/budget.ts";
 import {
   type Account,
   cancelReservation,
   chargesOf,
+  newAccount,
   type Reservation,
   reserve,
   reserveNow,
@@ -140,14 +142,32 @@ export class CallAllowance implements LimitedAllowance {
     return { meters, amount };
   }
 
-  /** The budgets that count, each in its current period. @throws {LimitError} */
+  /** Whose period of the budget counts: where each user has it, each has their own. */
+  #userOf({ scope, end_user }: BudgetRow): string {
+    return scope === "user" && end_user === null ? (this.#caller.endUser ?? "") : "";
+  }
+
+  /** The budgets that count, each in its current period; `false`, and none of them, where a period is not known here. */
+  #openAccountsNow(budgets: Bounds["budgets"]): boolean {
+    const accounts: Account[] = [];
+    for (const budget of budgets) {
+      const endUser = this.#userOf(budget);
+      const meter = this.#shared.budget(budget.id, endUser);
+      const period = meter.period();
+      if (!period) return false;
+      if (!meter.gone) accounts.push(newAccount({ budget, meter, endUser, period }));
+    }
+    for (const { meter } of accounts) meter.calls++;
+    this.#accounts = accounts;
+    return true;
+  }
+
+  /** The same, asking for periods that are not known. @throws {LimitError} */
   async #openAccounts(budgets: Bounds["budgets"]): Promise<void> {
     const accounts: Account[] = [];
     this.#accounts = accounts;
     for (const budget of budgets) {
-      // Where each user has the budget, each has a period of their own.
-      const isEach = budget.scope === "user" && budget.end_user === null;
-      const endUser = isEach ? (this.#caller.endUser ?? "") : "";
+      const endUser = this.#userOf(budget);
       const meter = this.#shared.budget(budget.id, endUser);
       if (!meter.period()) {
         try {
@@ -160,7 +180,7 @@ export class CallAllowance implements LimitedAllowance {
       const period = meter.period();
       if (!period || meter.gone) continue;
       meter.calls++;
-      accounts.push({ budget, meter, endUser, period, rates: undefined, reserved: 0n, unchecked: false });
+      accounts.push(newAccount({ budget, meter, endUser, period }));
     }
   }
 
@@ -184,7 +204,7 @@ export class CallAllowance implements LimitedAllowance {
       this.#takeNow("concurrency", concurrency, 1) ?? (await this.#take("concurrency", concurrency, 1));
     try {
       this.#requests = this.#takeNow("requests", requests, 1) ?? (await this.#take("requests", requests, 1));
-      if (budgets.length > 0) await this.#openAccounts(budgets);
+      if (budgets.length > 0 && !this.#openAccountsNow(budgets)) await this.#openAccounts(budgets);
     } catch (error) {
       giveBack(this.#slots);
       giveBack(this.#requests);
