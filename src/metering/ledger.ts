@@ -73,10 +73,7 @@ export function ledgerOf(
 ): LedgerRow[] {
   /** By budget and user; each may have several periods, currencies and rates. */
   const accounts = new Map<string, LedgerAccount[]>();
-  const accountOf = (
-    { budget_id, end_user, starts_at }: Charge,
-    { currency, rate }: Pick<LedgerAccount, "currency" | "rate">,
-  ): LedgerAccount => {
+  const accountOf = ({ budget_id, end_user, starts_at }: Charge, { currency, rate }: Part): LedgerAccount => {
     const key = end_user === "" ? budget_id : `${budget_id} ${end_user}`;
     let known = accounts.get(key);
     if (!known) {
