@@ -62,12 +62,8 @@ export function createLog({ level, format, write, now = () => new Date() }: LogO
   const emit = (at: LogLevel, message: string, fields: LogFields) => {
     if (rank[at] < rank[level]) return;
     const time = now().toISOString();
-    if (format === "json") {
-      // Apart, since a copy of the fields would cost as much as their text.
-      const rest = JSON.stringify(fields);
-      const head = `{"time":"${time}","level":"${at}","message":${JSON.stringify(message)}`;
-      return write(`${printed(rest === "{}" ? `${head}}` : `${head},${rest.slice(1)}`)}\n`);
-    }
+    if (format === "json")
+      return write(`${printed(JSON.stringify({ time, level: at, message, ...fields }))}\n`);
     const rest = Object.entries(fields)
       .filter(([, value]) => value !== undefined)
       .map(([name, value]) =>

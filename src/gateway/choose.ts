@@ -142,18 +142,15 @@ export function createChooser({
   random?: () => number;
 }): Chooser {
   const breakers = new Map<string, Breaker>();
-  /** The same, for as long as the target stays as it is. */
-  const known = new WeakMap<Target, Breaker>();
 
-  const breakerOf = (target: Target): Breaker => {
-    let breaker = known.get(target);
-    if (breaker) return breaker;
-    const { name, provider, upstreamName } = target;
+  const breakerOf = ({ name, provider, upstreamName }: Target): Breaker => {
     // A target that leads elsewhere than before starts anew.
     const key = `${name}\n${provider.baseUrl}\n${upstreamName}`;
-    breaker = breakers.get(key) ?? createBreaker({ now });
-    breakers.set(key, breaker);
-    known.set(target, breaker);
+    let breaker = breakers.get(key);
+    if (!breaker) {
+      breaker = createBreaker({ now });
+      breakers.set(key, breaker);
+    }
     return breaker;
   };
 

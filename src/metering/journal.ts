@@ -105,8 +105,8 @@ export function openJournal({
   const lock = tryExclusive(join(made, lockName)) as FileLock;
   renameSync(made, folder);
   const segments = new Set<Segment>();
-  /** Where calls are mentioned that are not in the database yet; the last segment last. */
-  const mentions = new Map<Uuid, Segment | Segment[]>();
+  /** Where calls are mentioned that are not in the database yet, the last segment last. */
+  const mentions = new Map<Uuid, Segment[]>();
   let current: Segment | undefined;
   let count = 0;
   let syncing = false;
@@ -144,12 +144,9 @@ export function openJournal({
   };
   const mention = (id: Uuid, segment: Segment) => {
     const known = mentions.get(id);
-    // Nearly all: the first line of a call, or one beside it.
-    if (known === segment) return;
-    if (known === undefined) mentions.set(id, segment);
-    else if (!Array.isArray(known)) mentions.set(id, [known, segment]);
-    else if (known.at(-1) === segment) return;
-    else known.push(segment);
+    if (known?.at(-1) === segment) return;
+    if (known) known.push(segment);
+    else mentions.set(id, [segment]);
     segment.pending++;
   };
   const writeBatch = ({ ids, written }: Batch, bytes: Uint8Array) => {
@@ -218,13 +215,11 @@ export function openJournal({
     },
     commit(ids) {
       for (const id of ids) {
-        const known = mentions.get(id);
-        if (known === undefined) continue;
-        mentions.delete(id);
-        for (const segment of Array.isArray(known) ? known : [known]) {
+        for (const segment of mentions.get(id) ?? []) {
           segment.pending--;
           dropIfDone(segment);
         }
+        mentions.delete(id);
       }
     },
     seal() {

@@ -49,8 +49,8 @@ export interface NewRequestJson {
 }
 
 /**
- * A line for the statement below: all values in one, but for the last, which may be long and stand in several lines. Written out,
- * since one is made for every call.
+ * A line for the statement below: all values in one but the last two, which may be long, and are the same in several lines. Written
+ * out, since one is made for every call.
  */
 export const requestLine = (row: NewRequest, { attempts, charges, refusal }: NewRequestJson): CopyLine => [
   [
