@@ -20,6 +20,7 @@ const leaves = [
   "address",
   "file-lock",
   "every",
+  "soon",
 ];
 
 /** Everything may be imported here, and nothing of it elsewhere. */
@@ -58,6 +59,7 @@ const table: Record<string, Room> = {
   drain: { rooms: [], packages: [] },
   address: { rooms: [], packages: ["node:net"] },
   every: { rooms: [], packages: [] },
+  soon: { rooms: [], packages: [] },
   "file-lock": { rooms: [], packages: ["bun:sqlite", "node:fs"] },
 };
 

@@ -1,5 +1,6 @@
 import type { Sql } from "../database/pool.ts";
 import { FailError } from "../errors/app-error.ts";
+import type { Soon } from "../soon.ts";
 
 /** One thing that was looked up, with what it depends on. */
 interface Entry<T> {
@@ -18,10 +19,9 @@ interface Entry<T> {
 export interface AccessCache<T> {
   /**
    * What `load` finds for `id`: from memory where that can be trusted, else from the database; `undefined` is not
-   * remembered. While the database is away, what was known before goes on for {@link graceMs}. A promise only where the
-   * database has to be asked: every call looks up several.
+   * remembered. While the database is away, what was known before goes on for {@link graceMs}.
    */
-  get(id: string): T | undefined | Promise<T | undefined>;
+  get(id: string): Soon<T | undefined>;
 }
 
 /** How often each process sends itself a word through the database, in milliseconds. */

@@ -1,6 +1,7 @@
 import type { Allowance } from "../gateway/allowance.ts";
 import type { Uuid } from "../id.ts";
 import type { Log } from "../log.ts";
+import type { Soon } from "../soon.ts";
 import { CallAllowance, type Shared } from "./allowance.ts";
 import { type BudgetMeter, createBudgetMeter } from "./budget-meter.ts";
 import type { Leases } from "./leases.ts";
@@ -36,8 +37,7 @@ export interface Limiter {
 export type WithoutDatabase = "refuse" | "allow";
 
 export interface LimiterOptions {
-  /** A promise only where they have to be read. */
-  rules: () => Rules | Promise<Rules>;
+  rules: () => Soon<Rules>;
   leases: Leases;
   /** Length of the window of requests and tokens, in milliseconds. */
   windowMs: number;

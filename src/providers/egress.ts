@@ -1,6 +1,7 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { addressRanges, unmapped } from "../address.ts";
+import type { Soon } from "../soon.ts";
 
 /**
  * What is no public address: IANA's special-purpose registries for IPv4 and IPv6, the ways to write an IPv4 address as
@@ -56,7 +57,7 @@ export interface Resolver {
    * All addresses of a host, which may be an address itself; a promise only where they must be looked up. Rejects with what the
    * look-up throws.
    */
-  resolve(hostname: string): readonly string[] | Promise<readonly string[]>;
+  resolve(hostname: string): Soon<readonly string[]>;
 }
 
 /** How long a look-up is remembered, in milliseconds. */

@@ -1,4 +1,5 @@
 import { UpstreamError } from "../errors/app-error.ts";
+import type { Soon } from "../soon.ts";
 import type { AnswerHead, Exchange } from "./exchange.ts";
 import { type BodyScanner, type BodySink, createBodyScanner } from "./http-body.ts";
 import { type Head, headBytesMax, malformed, parseHead } from "./http-head.ts";
@@ -170,7 +171,7 @@ export class HttpExchange implements Exchange, BodySink {
     else this.#end(head.framing.kind === "close" && error === undefined ? complete : { error: cut(error) });
   }
 
-  read(): Uint8Array | undefined | Promise<Uint8Array | undefined> {
+  read(): Soon<Uint8Array | undefined> {
     const piece = this.#pieces[this.#readAt];
     if (piece !== undefined) {
       this.#pieces[this.#readAt++] = undefined;

@@ -1,5 +1,6 @@
 import type { CallSignal } from "../drain.ts";
 import { UpstreamError } from "../errors/app-error.ts";
+import type { Soon } from "../soon.ts";
 import type { Abortable, Deadline, Deadlines } from "./deadlines.ts";
 import type { AnswerHead, Exchange } from "./exchange.ts";
 import { fetchExchange } from "./fetch-exchange.ts";
@@ -17,7 +18,7 @@ export interface Shared {
   /** Headers as they are sent. @throws {TypeError} one that cannot be sent. */
   linesOf: (headers: Readonly<Record<string, string>>) => string;
   /** The address to dial; a promise only where it must be looked up. @throws {UpstreamError} `blocked` */
-  addressOf: (endpoint: Endpoint) => Endpoint | Promise<Endpoint>;
+  addressOf: (endpoint: Endpoint) => Soon<Endpoint>;
   now: () => number;
 }
 
@@ -121,7 +122,7 @@ export class TransportCall implements Call {
   }
 
   /** Sends; a promise only where no connection was used a moment ago. */
-  #ask(url: string, place: Place, outgoing: Outgoing): Exchange | Promise<Exchange> {
+  #ask(url: string, place: Place, outgoing: Outgoing): Soon<Exchange> {
     const { method = "POST", headers, body = "", local, proxied } = outgoing;
     if (proxied) return fetchExchange(url, { method, headers, body });
     const { pool, linesOf, addressOf } = this.#shared;
@@ -134,7 +135,7 @@ export class TransportCall implements Call {
 
   /** Sends over a connection of the pool, or over a new one. */
   async #reach(
-    endpoint: Endpoint | Promise<Endpoint>,
+    endpoint: Soon<Endpoint>,
     { vouched }: Place,
     request: Request,
     { timeouts }: Outgoing,
@@ -210,7 +211,7 @@ class Answer implements UpstreamAnswer {
   }
 
   /** The next piece; a promise, under its limit, only where it has to be waited for. */
-  #next(): Uint8Array | undefined | Promise<Uint8Array | undefined> {
+  #next(): Soon<Uint8Array | undefined> {
     const { deadlines, now } = this.#shared;
     const { firstByteMs, idleMs } = this.#outgoing.timeouts;
     const isFirst = this.#first;

@@ -1,6 +1,7 @@
 import { createConnection } from "node:net";
 import type { CallSignal } from "../drain.ts";
 import { UpstreamError } from "../errors/app-error.ts";
+import { mapSoon } from "../soon.ts";
 import { createDeadlines } from "./deadlines.ts";
 import { createResolver, isPublicAddress, type Resolver } from "./egress.ts";
 import type { Endpoint } from "./http-connection.ts";
@@ -125,10 +126,7 @@ export const createTransport = ({
     placeOf: createPlaces(),
     linesOf: createFieldLines(),
     addressOf(endpoint: Endpoint) {
-      const addresses = resolver.resolve(endpoint.hostname);
-      return addresses instanceof Promise
-        ? addresses.then((found) => guarded(endpoint, found))
-        : guarded(endpoint, addresses);
+      return mapSoon(resolver.resolve(endpoint.hostname), (addresses) => guarded(endpoint, addresses));
     },
   };
 

@@ -10,6 +10,7 @@ import type { Caller, Limiter } from "../limits/limiter.ts";
 import { storableText } from "../metering/storable.ts";
 import type { Operation } from "../providers/dialect.ts";
 import { isObject, type Json } from "../providers/json.ts";
+import { mapSoon, type Soon } from "../soon.ts";
 import type { AppConfig } from "../sql/app.ts";
 import type { Registry } from "./registry.ts";
 
@@ -140,14 +141,11 @@ export function createCallService({
   limiter: Limiter;
   defaults: readonly string[];
 }) {
-  const resolve = (model: string): Route | Promise<Route> => {
-    const there = (route: Route | undefined): Route => {
+  const resolve = (model: string): Soon<Route> =>
+    mapSoon(registry.resolve(model), (route) => {
       if (!route) throw new NotFoundError("model.not_found", { params: { model: model.slice(0, 255) } });
       return route;
-    };
-    const route = registry.resolve(model);
-    return route instanceof Promise ? route.then(there) : there(route);
-  };
+    });
 
   /** Several models as one route; each may itself be a list. */
   const gather = async (
@@ -163,7 +161,7 @@ export function createCallService({
     return { routing, targets };
   };
 
-  const appRoute = ({ model, targets, routing }: AppConfig): Route | Promise<Route> => {
+  const appRoute = ({ model, targets, routing }: AppConfig): Soon<Route> => {
     if (targets) return gather(targets, routing ?? "ordered");
     return model === undefined ? defaultRoute() : resolve(model);
   };

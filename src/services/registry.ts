@@ -8,6 +8,7 @@ import type { Log } from "../log.ts";
 import { shippedPrices } from "../metering/price-table.ts";
 import { echoModel } from "../providers/echo.ts";
 import type { Timeouts } from "../providers/transport.ts";
+import { mapSoon, type Soon } from "../soon.ts";
 import { listUsableModel, type Model } from "../sql/model.ts";
 import { listAllPrice, type PriceRow } from "../sql/price.ts";
 import { listUsableProvider, type Provider } from "../sql/provider.ts";
@@ -16,12 +17,12 @@ import { listUsableProvider, type Provider } from "../sql/provider.ts";
 export const sealContext = (what: "key" | "headers", providerId: string): string =>
   `provider ${what} ${providerId}`;
 
-/** Every model that can be called, by its name. Promises only where the database has to be asked. */
+/** Every model that can be called, by its name. */
 export interface Registry {
   /** Where a model leads; `undefined` where there is none of this name, or it is disabled. */
-  resolve(name: string): Route | undefined | Promise<Route | undefined>;
+  resolve(name: string): Soon<Route | undefined>;
   /** Everything that {@link resolve} knows. */
-  all(): ReadonlyMap<string, Route> | Promise<ReadonlyMap<string, Route>>;
+  all(): Soon<ReadonlyMap<string, Route>>;
 }
 
 /** The provider that the settings name. */
@@ -237,9 +238,6 @@ export function createRegistry({
   };
   return {
     all,
-    resolve(name) {
-      const known = all();
-      return known instanceof Promise ? known.then((routes) => routes.get(name)) : known.get(name);
-    },
+    resolve: (name) => mapSoon(all(), (routes) => routes.get(name)),
   };
 }

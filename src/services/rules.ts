@@ -2,6 +2,7 @@ import type { AccessChanges } from "../auth/access-cache.ts";
 import type { Guard } from "../database/health.ts";
 import type { Sql } from "../database/pool.ts";
 import { createRules, type Rules } from "../limits/rules.ts";
+import { mapSoon, type Soon } from "../soon.ts";
 import { listUsableBudget } from "../sql/budget.ts";
 import { listAllRate } from "../sql/rate.ts";
 import { listAllRateLimit } from "../sql/rate-limit.ts";
@@ -18,7 +19,7 @@ export function knownRules({
   sql: Sql;
   changes: Pick<AccessChanges, "cache">;
   guard: Guard;
-}): () => Rules | Promise<Rules> {
+}): () => Soon<Rules> {
   const load = async () => {
     const [limits, budgets, rates] = await Promise.all([
       listAllRateLimit(sql),
@@ -29,9 +30,6 @@ export function knownRules({
   };
   const guarded = guard({ load });
   const cache = changes.cache(guarded.load);
-  const orNone = (rules: Rules | undefined) => rules ?? createRules({ limits: [], budgets: [], rates: [] });
-  return () => {
-    const rules = cache.get("all");
-    return rules instanceof Promise ? rules.then(orNone) : orNone(rules);
-  };
+  return () =>
+    mapSoon(cache.get("all"), (rules) => rules ?? createRules({ limits: [], budgets: [], rates: [] }));
 }
