@@ -215,7 +215,8 @@ export function createApp(needs: AppNeeds): App {
       /** The answer of a model has these headers already. */
       let complete = false;
       try {
-        const { caller, key } = await admit(request, scope);
+        const admitting = admit(request, scope);
+        const { caller, key } = admitting instanceof Promise ? await admitting : admitting;
         scope.caller = caller;
         scope.key = key;
         const operation = operationOf(request, path);

@@ -3,8 +3,9 @@ import type { AddressRanges } from "../address.ts";
 import { ForbiddenError, NotFoundError, UnauthorizedError } from "../errors/app-error.ts";
 import { type Locale, t } from "../i18n/messages.ts";
 import type { Uuid } from "../id.ts";
+import { mapSoon, type Soon } from "../soon.ts";
 import type { AccessCache } from "./access-cache.ts";
-import { parseKey } from "./app-key.ts";
+import { type KeyParts, parseKey } from "./app-key.ts";
 import { accessCookie, cookieOf, refreshCookie } from "./cookies.ts";
 import { createPermissionTable, type Permission } from "./permissions.ts";
 import { atLeast, type KeyPrincipal, type Principal, type Role } from "./principal.ts";
@@ -30,7 +31,7 @@ export interface Admitted {
  * Decides, before a body is read, whether a request may come in, and as whom.
  * @throws an `AppError` it may not: nobody is logged in, they may not do this, or there is no such route.
  */
-export type Admission = (request: Request, arrival: Arrival) => Promise<Admitted>;
+export type Admission = (request: Request, arrival: Arrival) => Soon<Admitted>;
 
 /** A login as it is remembered. */
 export interface KnownSession {
@@ -103,17 +104,30 @@ const isForeign = (request: Request, origin: string): boolean => {
 
 const isRead = ({ method }: Request): boolean => method === "GET" || method === "HEAD";
 
+const badKey = () => new UnauthorizedError("key.bad");
+
 /** The app key of a request, wherever it may be used from. @throws {UnauthorizedError} none, or not a good one. */
-async function admitKey(request: Request, { ip }: Arrival, options: AdmissionOptions): Promise<Admitted> {
-  const refuse = () => new UnauthorizedError("key.bad");
+function admitKey(request: Request, arrival: Arrival, options: AdmissionOptions): Soon<Admitted> {
   const parts = parseKey(bearerOf(request) ?? request.headers.get("x-api-key") ?? "");
-  if (!parts) throw refuse();
-  const known = await options.keys.get(parts.publicId);
-  if (!known || !timingSafeEqual(known.secretHash, options.hash(parts.secret))) throw refuse();
-  const now = options.now();
-  if (known.expiresAt && known.expiresAt <= now) throw refuse();
-  if (known.ranges && !known.ranges.has(ip)) throw refuse();
-  options.used(known.principal.keyId, now);
+  if (!parts) throw badKey();
+  const known = options.keys.get(parts.publicId);
+  return known instanceof Promise
+    ? known.then((found) => checkKey(found, parts, arrival, options))
+    : checkKey(known, parts, arrival, options);
+}
+
+/** @throws {UnauthorizedError} the secret is not the key's, or the key may not be used now, or from there. */
+function checkKey(
+  known: KnownKey | undefined,
+  { secret }: KeyParts,
+  { ip }: Arrival,
+  { hash, now, used }: AdmissionOptions,
+): Admitted {
+  if (!known || !timingSafeEqual(known.secretHash, hash(secret))) throw badKey();
+  const at = now();
+  if (known.expiresAt && known.expiresAt <= at) throw badKey();
+  if (known.ranges && !known.ranges.has(ip)) throw badKey();
+  used(known.principal.keyId, at);
   return { key: known.principal };
 }
 
@@ -153,12 +167,15 @@ export const isDataPlane = (path: string): boolean => path.startsWith("/v1/");
 
 /** Production: whoever is not known gets in nowhere but where the table says `public`. */
 export function admitKnown(options: AdmissionOptions): Admission {
-  return async (request, arrival) => {
+  /** Where there is no such route, only whoever has a key is told so. */
+  const noRoute = (): never => {
+    throw new NotFoundError("route.not_found");
+  };
+  return (request, arrival) => {
     const permission = permissionOf(request.method, arrival.path);
     if (isDataPlane(arrival.path)) {
-      const admitted = await admitKey(request, arrival, options);
-      if (permission !== "key") throw new NotFoundError("route.not_found");
-      return admitted;
+      const admitted = admitKey(request, arrival, options);
+      return permission === "key" ? admitted : mapSoon(admitted, noRoute);
     }
     if (permission === "public") {
       // A foreign page may not log somebody in, or out, either.
@@ -167,9 +184,10 @@ export function admitKnown(options: AdmissionOptions): Admission {
       }
       return {};
     }
-    const caller = await admitPerson(request, arrival, options);
-    checkPermission(permission, caller);
-    return { caller };
+    return admitPerson(request, arrival, options).then((caller) => {
+      checkPermission(permission, caller);
+      return { caller };
+    });
   };
 }
 
@@ -183,7 +201,7 @@ const loopbackHost = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
  */
 export function admitLoopback(owner: Uuid, options: AdmissionOptions): Admission {
   const admitAsKnown = admitKnown(options);
-  return async (request, arrival) => {
+  return (request, arrival) => {
     const refuse = (key: "dev.host" | "dev.origin" | "dev.proxy") =>
       new ForbiddenError("dev.forbidden", { params: { what: t(arrival.locale, key) } });
     const host = request.headers.get("host") ?? URL.parse(request.url)?.host ?? "";

@@ -1,4 +1,5 @@
 import type { CallRecord, Charges } from "../metering/record.ts";
+import type { Soon } from "../soon.ts";
 import type { Body } from "./body.ts";
 import type { Target } from "./target.ts";
 
@@ -23,12 +24,12 @@ export interface Allowance {
   /** The budgets that the call counts towards, if any; complete for an attempt once it has its permit. The same until they change. */
   readonly charges: Charges | undefined;
   /** Lets the call in. @throws {LimitError} a limit of its caller's does not. */
-  admit(): Promise<void>;
+  admit(): Soon<void>;
   /**
    * Lets `target` be asked once, and keeps back what that may use and cost at the most.
    * @throws {LimitError} that is more than there is. `of` the target, where another may still do.
    */
-  attempt(target: Target, body: Body): Promise<Permit>;
+  attempt(target: Target, body: Body): Soon<Permit>;
   /** Whether an error of `attempt` is about its target and says nothing of others. */
   isTargets(error: unknown): boolean;
   /** The call is over, and this is what it used. */

@@ -115,11 +115,14 @@ export async function ask(
     const { status, headers } = answer;
     throw dialect.error({ status, headers, body: await errorText(answer) }, known);
   }
-  if (!body.stream) return whole(answer, { operation: sent.operation, reader });
+  if (!body.stream) {
+    const bytes = answer.bytes();
+    return whole(bytes instanceof Promise ? await bytes : bytes, sent.operation, reader);
+  }
   const type = answer.headers.get("content-type") ?? "";
   // A provider that does not stream answers whole.
   if (type.includes("json")) {
-    const begun = await whole(answer, { operation: sent.operation, reader: dialect.reader(sent.operation) });
+    const begun = whole(await answer.bytes(), sent.operation, dialect.reader(sent.operation));
     return asStream(begun, { answer, reader });
   }
   // Tolerant of a missing or odd type, but a page or a plain text is no stream.
@@ -179,11 +182,9 @@ function asStream(
 /** What an answer said of its own failure. */
 export const failed = (message: string) => new UpstreamError("failed", { cause: new Error(message) });
 
-async function whole(
-  answer: UpstreamAnswer,
-  { operation, reader }: { operation: Operation; reader: AnswerReader },
-): Promise<WholeAnswer> {
-  const text = textOf(await answer.bytes());
+/** A whole answer, from its bytes. @throws {UpstreamError} it is none, or says that it failed. */
+function whole(bytes: Uint8Array, operation: Operation, reader: AnswerReader): WholeAnswer {
+  const text = textOf(bytes);
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);

@@ -57,15 +57,16 @@ function consumptionOf(
 export function billOf(target: Target, ending: Ending, at: Date): AttemptBill {
   const { usage, source } = consumptionOf(ending, target.prices, at);
   const priced = costOf(usage, target.prices, at);
-  return {
+  const bill: AttemptBill = {
     prompt_tokens: usage.promptTokens,
     cached_tokens: usage.cachedTokens,
     cache_write_tokens: usage.cacheWriteTokens,
-    ...(usage.cacheWriteLongTokens > 0 && { cache_write_long_tokens: usage.cacheWriteLongTokens }),
     completion_tokens: usage.completionTokens,
     reasoning_tokens: usage.reasoningTokens,
     usage_source: source,
     cost: priced?.cost ?? null,
     currency: priced?.currency ?? null,
   };
+  if (usage.cacheWriteLongTokens > 0) bill.cache_write_long_tokens = usage.cacheWriteLongTokens;
+  return bill;
 }

@@ -12,7 +12,7 @@ import {
 } from "../providers/translate/stream.ts";
 import type { Call, Transport } from "../providers/transport.ts";
 import type { AnswerReader } from "../providers/usage.ts";
-import type { Allowance, Permit } from "./allowance.ts";
+import type { Allowance } from "./allowance.ts";
 import { ask, dialectOf, type WholeAnswer } from "./ask.ts";
 import type { Body } from "./body.ts";
 import { type CachedAnswer, canonicalKey, entryBytesMax, type ResponseCache } from "./cache.ts";
@@ -161,9 +161,11 @@ export function createGateway({
   /** One try at one target; tells the records and the chooser how it went. */
   const tryOnce = async (target: Target, call: Call, it: GatewayCall, entry: Entry) => {
     const { signal, content, allowance } = it;
-    const permit: Permit = await allowance.attempt(target, it.body);
+    const permitting = allowance.attempt(target, it.body);
+    const permit = permitting instanceof Promise ? await permitting : permitting;
     const { body } = permit;
-    const attempt = await entry.attempt(target, body.text.length, permit.worst);
+    const attempt = entry.attempt(target, body.text.length, permit.worst);
+    await attempt.written;
     // What is not kept is not collected either: it would be held for as long as the call takes.
     const options = content === "none" ? { contentMax: 0 } : {};
     const reader = dialectOf(target.provider).reader(body.operation, options);
@@ -259,16 +261,10 @@ export function createGateway({
     async call(it) {
       const { body, facts, route, signal, content, cacheTtlMs, allowance, renderError, ended } = it;
       const kept = questionOf(it);
-      const entry = openEntry({
-        recorder,
-        facts,
-        question: kept.question,
-        charges: () => allowance.charges,
-        closed: (record) => allowance.settle(record),
-        now,
-      });
+      const entry = openEntry({ recorder, facts, question: kept.question, allowance, now });
       try {
-        await allowance.admit();
+        const admitting = allowance.admit();
+        if (admitting) await admitting;
       } catch (error) {
         await fail(entry, error, it);
         ended();

@@ -27,14 +27,16 @@ export interface Chooser {
   choose(route: Route): Choice;
 }
 
+const targetOf = ({ target }: { target: Target }): Target => target;
+
 /** The targets in the order of asking: as they stand, or drawn by weight one after the other. */
 function ordered({ routing, targets }: Route, random: () => number): readonly Target[] {
-  if (routing === "ordered" || targets.length === 1) return targets.map(({ target }) => target);
+  if (routing === "ordered" || targets.length === 1) return targets.map(targetOf);
   // The greatest of `random^(1/weight)` is a draw by weight; so are the next (Efraimidis and Spirakis, 2006).
   return targets
     .map(({ target, weight }) => ({ target, key: random() ** (1 / weight) }))
     .sort((a, b) => b.key - a.key)
-    .map(({ target }) => target);
+    .map(targetOf);
 }
 
 /** What all choices of a process share. */

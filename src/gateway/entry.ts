@@ -6,12 +6,11 @@ import type {
   CallContent,
   CallRecord,
   CallStatus,
-  Charges,
   Recorder,
   Refusal,
 } from "../metering/record.ts";
 import { storableText } from "../metering/storable.ts";
-import type { WorstCase } from "./allowance.ts";
+import type { Allowance, WorstCase } from "./allowance.ts";
 import { billOf, type Ending } from "./bill.ts";
 import type { Target } from "./target.ts";
 import { totalOf } from "./total.ts";
@@ -44,6 +43,11 @@ export interface Outcome extends Omit<Ending, "questionBytes"> {
 
 /** One attempt that is under way. */
 export interface OpenAttempt {
+  /**
+   * Resolves once it is written down that the target is about to be asked. Rejects with a {@link FailError} where that cannot
+   * be: then the call must not be made.
+   */
+  readonly written: Promise<void>;
   /** The first piece of the answer is here. */
   firstPiece(): void;
   /** Ends it; the call may go on with another. */
@@ -66,11 +70,8 @@ export interface CallEnd {
 
 /** A call's place in the records, from its first attempt to its end. */
 export interface Entry {
-  /**
-   * Writes down that `target` is about to be asked; `worst` is what it is taken to have used should nothing more be heard.
-   * @throws {FailError} it cannot be written down: the call must not be made.
-   */
-  attempt(target: Target, questionBytes: number, worst?: WorstCase): Promise<OpenAttempt>;
+  /** Writes down that `target` is about to be asked; `worst` is what it is taken to have used should nothing more be heard. */
+  attempt(target: Target, questionBytes: number, worst?: WorstCase): OpenAttempt;
   /** Writes down the end of the call; only the first time counts. Resolves once it is written; never rejects. */
   close(end: CallEnd, content?: CallContent): Promise<void>;
 }
@@ -82,39 +83,43 @@ export const errorCodeOf = (error: unknown): string | null => {
   return error instanceof AppError ? error.key : "internal";
 };
 
-/**
- * Opens the entry of a call. `question` is its content, as far as that is kept; `charges` are the budgets that it counts
- * towards; `now` is in milliseconds. `closed` is told what was written down in the end.
- */
-export function openEntry({
-  recorder,
-  facts,
-  question,
-  charges,
-  closed: tell,
-  now,
-}: {
+export interface EntryOptions {
   recorder: Recorder;
   facts: CallFacts;
+  /** The call's content, as far as that is kept. */
   question: string | undefined;
-  charges: () => Charges | undefined;
-  closed: (record: CallRecord) => void;
+  /** Tells the budgets that it counts towards, and is told what was written down in the end. */
+  allowance: Pick<Allowance, "charges" | "settle">;
+  /** In milliseconds. */
   now: () => number;
-}): Entry {
-  const startedAt = now();
-  const createdAt = new Date(timeOf(facts.id));
-  const createdText = createdAt.toISOString();
-  const attempts: AttemptRecord[] = [];
-  let ttftMs: number | null = null;
-  let usedModel: string | null = null;
-  let closed = false;
+}
 
-  const record = (end: CallEnd, tried: readonly AttemptRecord[], at: number): CallRecord => {
+/** A class, as {@link OpenEntry.attempt}'s is, since they are made for every call: their methods are made once. */
+class OpenEntry implements Entry {
+  readonly #options: EntryOptions;
+  readonly #createdAt: Date;
+  readonly #createdText: string;
+  readonly #attempts: AttemptRecord[] = [];
+  readonly startedAt: number;
+  /** Until the first piece of an answer, in milliseconds. */
+  ttftMs: number | null = null;
+  #usedModel: string | null = null;
+  #closed = false;
+
+  constructor(options: EntryOptions) {
+    this.#options = options;
+    this.startedAt = options.now();
+    this.#createdAt = new Date(timeOf(options.facts.id));
+    this.#createdText = this.#createdAt.toISOString();
+  }
+
+  #record(end: CallEnd, tried: readonly AttemptRecord[], at: number): CallRecord {
+    const { facts } = this.#options;
     const last = tried.at(-1);
     const total = totalOf(tried);
-    return {
+    const record: CallRecord = {
       id: facts.id,
-      created_at: createdText,
+      created_at: this.#createdText,
       app_id: facts.appId,
       app_version: facts.appVersion,
       key_id: facts.keyId,
@@ -123,7 +128,7 @@ export function openEntry({
       session: facts.session,
       api: facts.api,
       model: facts.model,
-      model_used: usedModel ?? end.model ?? null,
+      model_used: this.#usedModel ?? end.model ?? null,
       provider: last?.provider ?? end.provider ?? null,
       status: end.status,
       status_code: end.statusCode,
@@ -131,8 +136,8 @@ export function openEntry({
       finish_reason: last?.finish_reason ?? null,
       stream: facts.stream,
       cache_hit: end.cacheHit ?? false,
-      ttft_ms: ttftMs,
-      duration_ms: Math.round(at - startedAt),
+      ttft_ms: this.ttftMs,
+      duration_ms: Math.round(at - this.startedAt),
       prompt_tokens: total.prompt_tokens,
       cached_tokens: total.cached_tokens,
       cache_write_tokens: total.cache_write_tokens,
@@ -143,75 +148,126 @@ export function openEntry({
       currency: total.currency,
       ip_prefix: facts.ipPrefix,
       attempts: tried,
-      ...(end.refusal && { refusal: end.refusal }),
     };
-  };
+    if (end.refusal) record.refusal = end.refusal;
+    return record;
+  }
 
-  return {
-    async attempt(target, questionBytes, worst) {
-      const begunAt = now();
-      let pieceMs: number | null = null;
-      usedModel = target.name;
-      const of = (outcome: Outcome, endedAt: number): AttemptRecord => {
-        const { status, statusCode, error, began, complete, state, worst } = outcome;
-        const bill = billOf(target, { began, complete, state, questionBytes, worst }, createdAt);
-        return {
-          provider: target.provider.name,
-          model: target.upstreamName,
-          started_ms: Math.round(begunAt - startedAt),
-          status,
-          status_code: statusCode,
-          error_code: errorCodeOf(error),
-          finish_reason: state?.finishReason ? storableText(state.finishReason, 64) : null,
-          ttft_ms: pieceMs,
-          duration_ms: Math.round(endedAt - begunAt),
-          prompt_tokens: bill.prompt_tokens,
-          cached_tokens: bill.cached_tokens,
-          cache_write_tokens: bill.cache_write_tokens,
-          completion_tokens: bill.completion_tokens,
-          reasoning_tokens: bill.reasoning_tokens,
-          usage_source: bill.usage_source,
-          cost: bill.cost,
-          currency: bill.currency,
-          ...(bill.cache_write_long_tokens && { cache_write_long_tokens: bill.cache_write_long_tokens }),
-        };
-      };
-      const standing = of(
-        { status: "interrupted", statusCode: null, began: true, complete: false, state: undefined, worst },
-        begunAt,
-      );
-      await recorder.open(
-        record({ status: "interrupted", statusCode: 500 }, [...attempts, standing], begunAt),
-        {
-          question: attempts.length === 0 ? question : undefined,
-          charges: charges(),
-        },
-      );
-      return {
-        firstPiece() {
-          const at = now();
-          pieceMs ??= Math.round(at - begunAt);
-          ttftMs ??= Math.round(at - startedAt);
-        },
-        end: (outcome) => {
-          attempts.push(of(outcome, now()));
-        },
-      };
-    },
-    close(end, content) {
-      if (closed) return Promise.resolve();
-      closed = true;
-      const final = record(end, attempts, now());
-      const unasked = attempts.length === 0;
-      const written = recorder.close(final, {
-        // Without an attempt the question is in no journal yet; of a refused call it is not kept.
-        question: content?.question ?? (unasked && !end.refusal ? question : undefined),
-        answer: content?.answer,
-        truncated: content?.truncated,
-        charges: unasked ? undefined : charges(),
-      });
-      tell(final);
-      return written;
-    },
-  };
+  attempt(target: Target, questionBytes: number, worst?: WorstCase): OpenAttempt {
+    const { recorder, question, allowance, now } = this.#options;
+    const begunAt = now();
+    this.#usedModel = target.name;
+    const attempt = new EntryAttempt(this, { target, questionBytes, begunAt, createdAt: this.#createdAt });
+    const standing = [...this.#attempts, attempt.standing(worst)];
+    const first = this.#attempts.length === 0;
+    attempt.written = recorder.open(
+      this.#record({ status: "interrupted", statusCode: 500 }, standing, begunAt),
+      {
+        question: first ? question : undefined,
+        charges: allowance.charges,
+      },
+    );
+    return attempt;
+  }
+
+  /** Keeps what an attempt came to. */
+  add(attempt: AttemptRecord): void {
+    this.#attempts.push(attempt);
+  }
+
+  now(): number {
+    return this.#options.now();
+  }
+
+  close(end: CallEnd, content?: CallContent): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    this.#closed = true;
+    const { recorder, question, allowance } = this.#options;
+    const final = this.#record(end, this.#attempts, this.now());
+    const unasked = this.#attempts.length === 0;
+    const written = recorder.close(final, {
+      // Without an attempt the question is in no journal yet; of a refused call it is not kept.
+      question: content?.question ?? (unasked && !end.refusal ? question : undefined),
+      answer: content?.answer,
+      truncated: content?.truncated,
+      charges: unasked ? undefined : allowance.charges,
+    });
+    allowance.settle(final);
+    return written;
+  }
 }
+
+/** What does not change of an attempt. Times are in milliseconds. */
+interface Begun {
+  target: Target;
+  questionBytes: number;
+  begunAt: number;
+  /** When its call came in. */
+  createdAt: Date;
+}
+
+class EntryAttempt implements OpenAttempt {
+  written!: Promise<void>;
+  readonly #entry: OpenEntry;
+  readonly #begun: Begun;
+  #pieceMs: number | null = null;
+
+  constructor(entry: OpenEntry, begun: Begun) {
+    this.#entry = entry;
+    this.#begun = begun;
+  }
+
+  #record(outcome: Outcome, endedAt: number): AttemptRecord {
+    const { target, questionBytes, begunAt, createdAt } = this.#begun;
+    const { status, statusCode, error, began, complete, state, worst } = outcome;
+    const bill = billOf(target, { began, complete, state, questionBytes, worst }, createdAt);
+    const record: AttemptRecord = {
+      provider: target.provider.name,
+      model: target.upstreamName,
+      started_ms: Math.round(begunAt - this.#entry.startedAt),
+      status,
+      status_code: statusCode,
+      error_code: errorCodeOf(error),
+      finish_reason: state?.finishReason ? storableText(state.finishReason, 64) : null,
+      ttft_ms: this.#pieceMs,
+      duration_ms: Math.round(endedAt - begunAt),
+      prompt_tokens: bill.prompt_tokens,
+      cached_tokens: bill.cached_tokens,
+      cache_write_tokens: bill.cache_write_tokens,
+      completion_tokens: bill.completion_tokens,
+      reasoning_tokens: bill.reasoning_tokens,
+      usage_source: bill.usage_source,
+      cost: bill.cost,
+      currency: bill.currency,
+    };
+    const long = bill.cache_write_long_tokens;
+    if (long) record.cache_write_long_tokens = long;
+    return record;
+  }
+
+  /** What stands on record if nothing more is heard of it. */
+  standing(worst: WorstCase | undefined): AttemptRecord {
+    const outcome: Outcome = {
+      status: "interrupted",
+      statusCode: null,
+      began: true,
+      complete: false,
+      state: undefined,
+      worst,
+    };
+    return this.#record(outcome, this.#begun.begunAt);
+  }
+
+  firstPiece(): void {
+    const at = this.#entry.now();
+    this.#pieceMs ??= Math.round(at - this.#begun.begunAt);
+    this.#entry.ttftMs ??= Math.round(at - this.#entry.startedAt);
+  }
+
+  end(outcome: Outcome): void {
+    this.#entry.add(this.#record(outcome, this.#entry.now()));
+  }
+}
+
+/** Opens the entry of a call. */
+export const openEntry = (options: EntryOptions): Entry => new OpenEntry(options);

@@ -1,11 +1,12 @@
 import { LimitError } from "../errors/app-error.ts";
 import type { Permit } from "../gateway/allowance.ts";
 import type { Body } from "../gateway/body.ts";
-import { tokenBound, withOutputMax } from "../gateway/bound.ts";
+import { type TokenBound, tokenBound, withOutputMax } from "../gateway/bound.ts";
 import type { Target } from "../gateway/target.ts";
 import type { Uuid } from "../id.ts";
 import { fromUnits } from "../metering/money.ts";
 import type { CallRecord, Charges, Refusal } from "../metering/record.ts";
+import type { Soon } from "../soon.ts";
 import type { BudgetRow } from "../sql/budget.ts";
 import {
   type Account,
@@ -54,6 +55,25 @@ interface Attempt {
 }
 
 const nothing: Taken = { meters: [], amount: 0 };
+
+const newAttempt = ({ output }: TokenBound): Attempt => ({
+  slots: nothing,
+  requests: nothing,
+  tokens: nothing,
+  reservation: { parts: [], output },
+  cancelled: false,
+});
+
+/** The most tokens that an attempt may use, with what its budgets have room for. */
+const tokensOf = ({ reservation }: Attempt, { input, answers }: TokenBound): number =>
+  input + answers * reservation.output;
+
+/** What an attempt is about. */
+interface Asked {
+  target: Target;
+  body: Body;
+  bound: TokenBound;
+}
 
 const giveBack = ({ meters, amount }: Taken) => {
   for (const meter of meters) meter.pool.giveCount(amount);
@@ -197,65 +217,130 @@ export class CallAllowance implements LimitedAllowance {
     await Promise.allSettled(this.#shared.meters(all).map(({ pool }) => pool.known()));
   }
 
-  async admit(): Promise<void> {
-    const { levels, budgets } = this.#find(await this.#shared.rules());
-    const { concurrency, requests } = levels;
-    this.#slots =
-      this.#takeNow("concurrency", concurrency, 1) ?? (await this.#take("concurrency", concurrency, 1));
+  admit(): Soon<void> {
+    const rules = this.#shared.rules();
+    if (rules instanceof Promise) return rules.then((told) => this.#admit(this.#find(told)));
+    const bounds = this.#find(rules);
+    return this.#admitNow(bounds) ? undefined : this.#admit(bounds);
+  }
+
+  /** Lets the call in where all that it needs is here; otherwise nothing is taken. */
+  #admitNow({ levels, budgets }: Bounds): boolean {
+    const slots = this.#takeNow("concurrency", levels.concurrency, 1);
+    const requests = slots && this.#takeNow("requests", levels.requests, 1);
+    if (slots && requests && (budgets.length === 0 || this.#openAccountsNow(budgets))) {
+      this.#enter(slots, requests);
+      return true;
+    }
+    giveBack(slots ?? nothing);
+    giveBack(requests ?? nothing);
+    return false;
+  }
+
+  /** The same, asking for what is not here. @throws {LimitError} */
+  async #admit({ levels, budgets }: Bounds): Promise<void> {
+    const slots = await this.#take("concurrency", levels.concurrency, 1);
+    let requests = nothing;
     try {
-      this.#requests = this.#takeNow("requests", requests, 1) ?? (await this.#take("requests", requests, 1));
-      if (budgets.length > 0 && !this.#openAccountsNow(budgets)) await this.#openAccounts(budgets);
+      requests = await this.#take("requests", levels.requests, 1);
+      await this.#openAccounts(budgets);
     } catch (error) {
-      giveBack(this.#slots);
-      giveBack(this.#requests);
-      this.#slots = nothing;
-      this.#requests = nothing;
+      giveBack(slots);
+      giveBack(requests);
       throw error;
     }
+    this.#enter(slots, requests);
+  }
+
+  /** The call is in. */
+  #enter(slots: Taken, requests: Taken): void {
+    this.#slots = slots;
+    this.#requests = requests;
     this.#admittedAt = this.#shared.leases.databaseNow();
   }
 
-  async attempt(target: Target, body: Body): Promise<Permit> {
-    const { bounds, leases, unchecked } = this.#shared;
-    const rules = this.#rules as Rules;
-    const { levels } = this.#bounds as Bounds;
-    const bound = tokenBound(body, target);
-    const model = bounds.model(rules, target.name);
-    this.#model = model;
+  attempt(target: Target, body: Body): Soon<Permit> {
+    const asked: Asked = { target, body, bound: tokenBound(body, target) };
+    this.#model = this.#shared.bounds.model(this.#rules as Rules, target.name);
     this.#charges = undefined;
-    const own: Attempt = {
-      slots: nothing,
-      requests: nothing,
-      tokens: nothing,
-      reservation: { parts: [], output: bound.output },
-      cancelled: false,
-    };
     // One attempt comes after the other: those before are no calls at once any more.
     for (const earlier of this.#attempts) freeSlots(earlier);
+    return this.#startNow(asked) ?? this.#start(asked);
+  }
+
+  /** What is kept back of budgets for an attempt; counting tokens costs nothing: it needs no price and no room. */
+  #chargedFor({ operation }: Body): readonly Account[] {
+    return operation === "count_tokens" ? [] : this.#accounts;
+  }
+
+  get #terms(): Terms {
+    const { unchecked } = this.#shared;
+    const at = new Date(this.#admittedAt);
+    return { rules: this.#rules as Rules, at, fit: this.#caller.fit, unchecked };
+  }
+
+  /** The limits of tokens that an attempt at the model is under. */
+  get #tokenLevels(): readonly Level[] {
+    const { tokens } = (this.#bounds as Bounds).levels;
+    const ofModel = (this.#model as Levels).tokens;
+    return ofModel.length > 0 ? [...tokens, ...ofModel] : tokens;
+  }
+
+  /** Starts an attempt where all that it needs is here; otherwise nothing is taken. @throws {LimitError} a budget cannot tell. */
+  #startNow(asked: Asked): Permit | undefined {
+    const { target, body, bound } = asked;
+    const { concurrency, requests } = this.#model as Levels;
+    const own = newAttempt(bound);
+    let enough = false;
     try {
-      if (model.concurrency.length > 0) own.slots = await this.#take("concurrency", model.concurrency, 1);
-      if (model.requests.length > 0) own.requests = await this.#take("requests", model.requests, 1);
-      // Counting tokens costs nothing: it needs no price and no room.
-      if (this.#accounts.length > 0 && body.operation !== "count_tokens") {
-        const { fit } = this.#caller;
-        const terms: Terms = { rules, at: new Date(this.#admittedAt), fit, unchecked };
-        own.reservation =
-          (leases.valid() && reserveNow(this.#accounts, target, bound, terms)) ||
-          (await reserve(this.#accounts, target, bound, terms));
+      const slots = this.#takeNow("concurrency", concurrency, 1);
+      const calls = slots && this.#takeNow("requests", requests, 1);
+      own.slots = slots ?? nothing;
+      own.requests = calls ?? nothing;
+      if (!calls) return undefined;
+      const accounts = this.#chargedFor(body);
+      if (accounts.length > 0) {
+        const reservation = this.#shared.leases.valid() && reserveNow(accounts, target, bound, this.#terms);
+        if (!reservation) return undefined;
+        own.reservation = reservation;
       }
-      const tokens = bound.input + bound.answers * own.reservation.output;
-      const under = model.tokens.length > 0 ? [...levels.tokens, ...model.tokens] : levels.tokens;
-      if (tokens > 0)
-        own.tokens = this.#takeNow("tokens", under, tokens) ?? (await this.#take("tokens", under, tokens));
+      const count = tokensOf(own, bound);
+      const tokens = count > 0 ? this.#takeNow("tokens", this.#tokenLevels, count) : nothing;
+      if (!tokens) return undefined;
+      own.tokens = tokens;
+      enough = true;
+    } finally {
+      if (!enough) cancelAttempt(own);
+    }
+    return this.#permit(own, asked);
+  }
+
+  /** The same, asking for what is not here. @throws {LimitError} */
+  async #start(asked: Asked): Promise<Permit> {
+    const { target, body, bound } = asked;
+    const { concurrency, requests } = this.#model as Levels;
+    const own = newAttempt(bound);
+    try {
+      own.slots = await this.#take("concurrency", concurrency, 1);
+      own.requests = await this.#take("requests", requests, 1);
+      const accounts = this.#chargedFor(body);
+      if (accounts.length > 0) own.reservation = await reserve(accounts, target, bound, this.#terms);
+      const count = tokensOf(own, bound);
+      if (count > 0) own.tokens = await this.#take("tokens", this.#tokenLevels, count);
     } catch (error) {
       cancelAttempt(own);
       throw error;
     }
+    return this.#permit(own, asked);
+  }
+
+  /** The leave for an attempt that has taken all it needs. */
+  #permit(own: Attempt, { target, body, bound }: Asked): Permit {
     this.#attempts.push(own);
-    const { output } = own.reservation;
+    const { output, parts } = own.reservation;
     const shorter = output < bound.output;
     if (shorter) this.#outputMax = output;
-    const hard = own.reservation.parts.length > 0;
+    const hard = parts.length > 0;
     const sets = shorter || (hard && !bound.said);
     return {
       body: sets ? withOutputMax(body, output, target) : body,

@@ -39,8 +39,11 @@ function storedJson(attempt: AttemptRecord, call: Common): string {
 }
 
 /** The attempts of a call as a JSON text for the table. */
-export const attemptsJson = (call: Common, attempts: readonly AttemptRecord[]): string =>
-  attempts.length === 0 ? "[]" : `[${attempts.map((attempt) => storedJson(attempt, call)).join(",")}]`;
+export function attemptsJson(call: Common, attempts: readonly AttemptRecord[]): string {
+  let all = "";
+  for (const attempt of attempts) all += `${all && ","}${storedJson(attempt, call)}`;
+  return `[${all}]`;
+}
 
 /** The same, read. */
 export const storedAttempts = (call: Common, attempts: readonly AttemptRecord[]): StoredAttempt[] =>

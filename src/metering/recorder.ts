@@ -21,6 +21,10 @@ const retryMsMax = 1000;
 /** How long the end of the process waits for the database, in milliseconds; the journal keeps what is left. */
 const disposeMs = 5000;
 
+const notWritten = (cause: unknown): never => {
+  throw new FailError("journal.failed", { cause });
+};
+
 /** A recorder over a journal and a database. Disposing of it writes what has ended. */
 export interface FlushingRecorder extends Recorder, AsyncDisposable {
   /** Resolves once everything that is closed by now is in the database. */
@@ -152,14 +156,10 @@ export function createRecorder({
   };
 
   return {
-    async open(standing, { question, charges } = {}) {
+    open(standing, { question, charges } = {}) {
       const asked = question === undefined ? undefined : copyText(question);
       if (asked !== undefined) questions.set(standing.id, asked);
-      try {
-        await journal.append(standing.id, openLine(rowOf(standing, charges), asked));
-      } catch (cause) {
-        throw new FailError("journal.failed", { cause });
-      }
+      return journal.append(standing.id, openLine(rowOf(standing, charges), asked)).catch(notWritten);
     },
     close(record, { question, charges, answer, truncated = false } = {}) {
       const { id } = record;

@@ -227,12 +227,20 @@ class Answer implements UpstreamAnswer {
     return Promise.resolve(this.#next());
   }
 
-  async bytes(): Promise<Uint8Array> {
+  bytes(): Soon<Uint8Array> {
     const { length } = this.#head;
     if ((length ?? 0) > wholeBytesMax) throw tooLarge();
+    const first = this.#next();
+    // Most bodies come with their head, in one piece.
+    if (first instanceof Uint8Array && first.byteLength === length) return first;
+    return this.#gather(first, length);
+  }
+
+  /** All pieces from the first one on as one. */
+  async #gather(first: Soon<Uint8Array | undefined>, length: number | undefined): Promise<Uint8Array> {
     const pieces: Uint8Array[] = [];
     let size = 0;
-    for (let piece = await this.#next(); piece; piece = await this.#next()) {
+    for (let piece = await first; piece; piece = await this.#next()) {
       size += piece.byteLength;
       if (size > wholeBytesMax) throw tooLarge();
       pieces.push(piece);

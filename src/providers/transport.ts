@@ -1,7 +1,7 @@
 import { createConnection } from "node:net";
 import type { CallSignal } from "../drain.ts";
 import { UpstreamError } from "../errors/app-error.ts";
-import { mapSoon } from "../soon.ts";
+import { mapSoon, type Soon } from "../soon.ts";
 import { createDeadlines } from "./deadlines.ts";
 import { createResolver, isPublicAddress, type Resolver } from "./egress.ts";
 import type { Endpoint } from "./http-connection.ts";
@@ -31,8 +31,11 @@ export type Connect = (target: { hostname: string; port: number }, signal: Abort
 export interface UpstreamAnswer {
   readonly status: number;
   readonly headers: Headers;
-  /** The whole body. @throws {UpstreamError} `cut`, `malformed` where it is larger than 64 MiB; see also {@link Call}. */
-  bytes(): Promise<Uint8Array>;
+  /**
+   * The whole body; a promise only where it has to be waited for.
+   * @throws {UpstreamError} `cut`, `malformed` where it is larger than 64 MiB; see also {@link Call}.
+   */
+  bytes(): Soon<Uint8Array>;
   /** The next piece; `undefined` at the end, and from then on. @throws alike. */
   read(): Promise<Uint8Array | undefined>;
 }

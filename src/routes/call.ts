@@ -169,7 +169,7 @@ const operations: ReadonlyMap<string, IncomingCall["operation"]> = new Map([
 export const operationOf = ({ method }: Request, path: string): IncomingCall["operation"] | undefined =>
   method === "POST" ? operations.get(path) : undefined;
 
-/** Makes one call. The answer has all its headers. */
+/** Makes one call. The answer has all its headers. @throws at once, or later. */
 export type CallHandler = (
   operation: IncomingCall["operation"],
   request: Request,
@@ -179,7 +179,7 @@ export type CallHandler = (
 /** What makes the calls, for the routes and for whoever goes past them. */
 export const createCallHandler =
   ({ calls, drain, bodyBytesMax, renderEvent }: CallRoutesOptions): CallHandler =>
-  async (operation, request, scope) => {
+  (operation, request, scope) => {
     scope.untimed();
     return callModel(
       { calls, drain },
@@ -187,7 +187,7 @@ export const createCallHandler =
         id: scope.requestId,
         key: keyOf(scope),
         operation,
-        text: await readText(request, bodyBytesMax),
+        text: readText(request, bodyBytesMax),
         ip: scope.ip,
         session: request.headers.get("x-llmops-session") ?? undefined,
         opened: (left) => {

@@ -10,7 +10,7 @@ import type { Caller, Limiter } from "../limits/limiter.ts";
 import { storableText } from "../metering/storable.ts";
 import type { Operation } from "../providers/dialect.ts";
 import { isObject, type Json } from "../providers/json.ts";
-import { mapSoon, type Soon } from "../soon.ts";
+import type { Soon } from "../soon.ts";
 import type { AppConfig } from "../sql/app.ts";
 import type { Registry } from "./registry.ts";
 
@@ -20,8 +20,8 @@ export interface IncomingCall {
   id: Uuid;
   key: KeyPrincipal;
   operation: Operation;
-  /** The body. */
-  text: string;
+  /** The body, as soon as all of it is here. */
+  text: Promise<string>;
   /** The caller's address. */
   ip: string;
   /** What the caller says the call belongs to, beside what stands in the body. */
@@ -40,6 +40,9 @@ export type CallService = ReturnType<typeof createCallService>;
 
 const invalid = (field: string, key: Problem["key"], params?: Problem["params"]) =>
   new ValidateError({ [field]: [{ key, ...(params && { params }) }] });
+
+const notFound = (model: string) =>
+  new NotFoundError("model.not_found", { params: { model: model.slice(0, 255) } });
 
 /** What a record may hold of a caller's own word: text that can be stored, at most 255 characters. */
 const label = (value: unknown): string | null => {
@@ -141,11 +144,14 @@ export function createCallService({
   limiter: Limiter;
   defaults: readonly string[];
 }) {
-  const resolve = (model: string): Soon<Route> =>
-    mapSoon(registry.resolve(model), (route) => {
-      if (!route) throw new NotFoundError("model.not_found", { params: { model: model.slice(0, 255) } });
-      return route;
-    });
+  const there = (route: Route | undefined, model: string): Route => {
+    if (!route) throw notFound(model);
+    return route;
+  };
+  const resolve = (model: string): Soon<Route> => {
+    const route = registry.resolve(model);
+    return route instanceof Promise ? route.then((found) => there(found, model)) : there(route, model);
+  };
 
   /** Several models as one route; each may itself be a list. */
   const gather = async (
@@ -185,17 +191,17 @@ export function createCallService({
      * does not exist, or is not this key's to call. @throws {UpstreamError} see {@link Gateway}.
      */
     async call(
-      { id, key, operation, text, ip, session, opened, renderError }: IncomingCall,
+      { id, key, operation, text: arriving, ip, session, opened, renderError }: IncomingCall,
       { signal, ended }: Ending,
     ): Promise<{ answer: GatewayAnswer; headers: Record<string, string> }> {
+      const text = await arriving;
       const parsed = parse(text, operation);
       const model = parsed.model as string;
       const { config, version } = key.app;
-      if (!modelsOf(key).includes(model)) {
-        throw new NotFoundError("model.not_found", { params: { model: model.slice(0, 255) } });
-      }
+      if (!modelsOf(key).includes(model)) throw notFound(model);
       const asApp = model === "app" || isUuid(model);
-      const route = await (asApp ? appRoute(config) : resolve(model));
+      const found = asApp ? appRoute(config) : resolve(model);
+      const route = found instanceof Promise ? await found : found;
       let sent = text;
       if (asApp && operation !== "embeddings") {
         for (const locked of config.locked ?? [])

@@ -33,7 +33,7 @@ const client = (server: RawServer, transport = transportOf()) => {
   };
 };
 
-const text = async (answer: { bytes(): Promise<Uint8Array> }) =>
+const text = async (answer: { bytes(): Uint8Array | Promise<Uint8Array> }) =>
   new TextDecoder().decode(await answer.bytes());
 const reasonOf = (failing: Promise<unknown>) =>
   failing.then(
