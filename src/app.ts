@@ -210,7 +210,7 @@ export function createApp(needs: AppNeeds): App {
       // Somebody who has left already has no address: no reason to take them for this machine.
       const peer = connection ? (connection.requestIP(arrived)?.address ?? "") : "127.0.0.1";
       const ip = clientAddress(peer, request.headers.get("x-forwarded-for"), trustedProxies);
-      const scope = new Arrived(request, { path, ip, untimed: () => connection?.timeout(arrived, 0) });
+      const scope = new Arrived(request, { path, ip, arrived, connection });
       let response: Response;
       /** The answer of a model has these headers already. */
       let complete = false;
@@ -261,17 +261,35 @@ class Arrived implements Scope {
   readonly requestId = newId();
   readonly path: string;
   readonly ip: string;
-  readonly untimed: () => void;
   caller: Scope["caller"];
   key: Scope["key"];
   left: Scope["left"];
   readonly #request: Request;
+  /** As the server knows it. */
+  readonly #arrived: Request;
+  readonly #connection: Connection | undefined;
 
-  constructor(request: Request, { path, ip, untimed }: Pick<Scope, "path" | "ip" | "untimed">) {
+  constructor(
+    request: Request,
+    {
+      path,
+      ip,
+      arrived,
+      connection,
+    }: Pick<Scope, "path" | "ip"> & {
+      arrived: Request;
+      connection: Connection | undefined;
+    },
+  ) {
     this.#request = request;
     this.path = path;
     this.ip = ip;
-    this.untimed = untimed;
+    this.#arrived = arrived;
+    this.#connection = connection;
+  }
+
+  untimed(): void {
+    this.#connection?.timeout(this.#arrived, 0);
   }
 
   get locale(): Locale {

@@ -88,14 +88,19 @@ async function errorText(answer: UpstreamAnswer): Promise<string> {
   return textOf(Buffer.concat(pieces).subarray(0, errorBytesMax));
 }
 
+/** What an upstream has answered so far; `null` is nothing. */
+export interface Heard {
+  status: number | null;
+}
+
 /**
- * Asks `target` once. `answered` is told the status as soon as there is one; `reader` watches the answer.
+ * Asks `target` once. `heard` gets the status as soon as there is one; `reader` watches the answer.
  * @throws {UpstreamError} anything that went wrong before the answer began; the reason of the call's signal where it aborted.
  */
 export async function ask(
   target: Target,
   body: Body,
-  { call, reader, answered }: { call: Call; reader: AnswerReader; answered: (status: number) => void },
+  { call, reader, heard }: { call: Call; reader: AnswerReader; heard: Heard },
 ): Promise<Begun> {
   const { provider } = target;
   const dialect = dialectOf(provider);
@@ -110,7 +115,7 @@ export async function ask(
   const outgoing = { headers, body: sent.text, streamed: body.stream, timeouts, local, proxied };
   const answer =
     provider.dialect === "echo" ? askEcho(JSON.parse(sent.text), new Date()) : await call.send(url, outgoing);
-  answered(answer.status);
+  heard.status = answer.status;
   if (answer.status >= 300) {
     const { status, headers } = answer;
     throw dialect.error({ status, headers, body: await errorText(answer) }, known);

@@ -21,11 +21,12 @@ export interface Body {
 /** Longest answer, in tokens, where a dialect needs a limit and neither caller, app nor model has one. */
 const outputTokensDefault = 4096;
 
-/** Usage is always asked for: without it there would be no bill. */
-const withUsage = (parsed: Json): object => ({
-  ...(typeof parsed.stream_options === "object" ? parsed.stream_options : {}),
-  include_usage: true,
-});
+/** Usage is always asked for: without it there would be no bill. What a chat has to say for that. */
+const usageAsked = (chat: Json, stream: boolean): Readonly<Record<string, unknown>> | undefined => {
+  if (!stream) return undefined;
+  const { stream_options: options } = chat;
+  return { stream_options: { ...(typeof options === "object" ? options : {}), include_usage: true } };
+};
 
 /** What is to be set and removed of a body's members. */
 interface Changes {
@@ -35,13 +36,26 @@ interface Changes {
 
 const unchanged: Changes = { set: {}, remove: [] };
 
+/** Targets that nothing is known of, or set for, that would change parameters: most of them. */
+const lenient = new WeakMap<Target, boolean>();
+
+function isLenient(target: Target): boolean {
+  let known = lenient.get(target);
+  if (known === undefined) {
+    const { drop = [], rename = {} } = target.rules;
+    known = drop.length === 0 && Object.keys(rename).length === 0 && acceptsAll(target.upstreamName);
+    lenient.set(target, known);
+  }
+  return known;
+}
+
 /** What the model's rules change of the parameters; nothing for most. */
-function ruled(
-  parsed: Json,
-  { upstreamName, rules: { drop = [], rename = {}, keep = [] } }: Target,
-  always: readonly string[] = [],
-): Changes {
-  if (drop.length === 0 && Object.keys(rename).length === 0 && acceptsAll(upstreamName)) return unchanged;
+function ruled(parsed: Json, target: Target, always: readonly string[] = []): Changes {
+  if (isLenient(target)) return unchanged;
+  const {
+    upstreamName,
+    rules: { drop = [], rename = {}, keep = [] },
+  } = target;
   const after = parametersFor(upstreamName, parsed, { keep: [...keep, ...always] });
   for (const name of drop) delete after[name];
   for (const [from, to] of Object.entries(rename)) {
@@ -79,7 +93,6 @@ export function upstreamBody(
   { conversation }: Dialect,
 ): { operation: Operation; text: string } {
   const model = target.upstreamName;
-  const usage = (chat: Json) => (stream ? { stream_options: withUsage(chat) } : {});
   if (operation === "chat" && conversation === "messages") {
     const maxTokens = target.outputTokensMax ?? outputTokensDefault;
     const { set, remove } = ruled(parsed, target);
@@ -93,11 +106,11 @@ export function upstreamBody(
     const { set, remove } = ruled(chat, target);
     return {
       operation: "chat",
-      text: editJson(JSON.stringify(chat), { set: { ...set, model, ...usage(chat) }, remove }),
+      text: editJson(JSON.stringify(chat), { set: { ...set, model, ...usageAsked(chat, stream) }, remove }),
     };
   }
   // Anthropic's dialect has one name for the limit, and requires it.
   const { set, remove } = ruled(parsed, target, operation === "messages" ? ["max_tokens"] : []);
-  const options = operation === "chat" ? usage(parsed) : {};
+  const options = usageAsked(parsed, stream && operation === "chat");
   return { operation, text: editJson(text, { set: { ...set, model, ...options }, remove }) };
 }

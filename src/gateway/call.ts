@@ -13,11 +13,11 @@ import {
 import type { Call, Transport } from "../providers/transport.ts";
 import type { AnswerReader } from "../providers/usage.ts";
 import type { Allowance } from "./allowance.ts";
-import { ask, dialectOf, type WholeAnswer } from "./ask.ts";
+import { ask, type Begun, dialectOf, type Heard, type WholeAnswer } from "./ask.ts";
 import type { Body } from "./body.ts";
-import { type CachedAnswer, canonicalKey, entryBytesMax, type ResponseCache } from "./cache.ts";
-import type { Chooser } from "./choose.ts";
-import { type CallFacts, type Entry, openEntry } from "./entry.ts";
+import { canonicalKey, entryBytesMax, type ResponseCache } from "./cache.ts";
+import type { Admitted, Chooser } from "./choose.ts";
+import { type CallFacts, type Entry, type OpenAttempt, openEntry } from "./entry.ts";
 import { relay, type StreamEnd } from "./relay.ts";
 import { retryDelayMs, sleep } from "./retry.ts";
 import type { Route, Target } from "./target.ts";
@@ -132,6 +132,35 @@ function answerOf(content: ContentMode, reader: AnswerReader): CallContent {
   return { answer: storableJson(content === "redacted" ? redacted(text) : text), truncated };
 }
 
+/** An attempt that its target has begun to answer. */
+interface Made {
+  begun: Begun;
+  attempt: OpenAttempt;
+  statusCode: number;
+  admitted: Admitted;
+}
+
+/** Ends a call that was answered, or had begun to be. Resolves once that is written down. */
+function settle(it: GatewayCall, made: Made, entry: Entry, kept: CallContent, end: StreamEnd): Promise<void> {
+  const { begun, attempt, statusCode, admitted } = made;
+  const { reader } = begun;
+  const left = "left" in end;
+  const error = "error" in end ? end.error : undefined;
+  const status = left ? "cancelled" : end.complete ? "ok" : "error";
+  const began = it.body.operation !== "count_tokens";
+  attempt.end({ status, statusCode, began, complete: end.complete, state: reader.state, error });
+  if (end.complete) admitted.succeeded();
+  else admitted.failed(error);
+  admitted.release();
+  const { answer, truncated } = answerOf(it.content, reader);
+  const written = entry.close(
+    { status, statusCode: left ? 499 : 200, error },
+    { answer, truncated: truncated || kept.truncated },
+  );
+  it.ended();
+  return written;
+}
+
 /** Creates the gateway. */
 export function createGateway({
   recorder,
@@ -159,7 +188,8 @@ export function createGateway({
   };
 
   /** One try at one target; tells the records and the chooser how it went. */
-  const tryOnce = async (target: Target, call: Call, it: GatewayCall, entry: Entry) => {
+  const tryOnce = async (admitted: Admitted, call: Call, it: GatewayCall, entry: Entry): Promise<Made> => {
+    const { target } = admitted;
     const { signal, content, allowance } = it;
     const permitting = allowance.attempt(target, it.body);
     const permit = permitting instanceof Promise ? await permitting : permitting;
@@ -169,20 +199,18 @@ export function createGateway({
     // What is not kept is not collected either: it would be held for as long as the call takes.
     const options = content === "none" ? { contentMax: 0 } : {};
     const reader = dialectOf(target.provider).reader(body.operation, options);
-    let statusCode: number | null = null;
+    const heard: Heard = { status: null };
     let asked = false;
     try {
       // The caller may have left while it was written down.
       call.throwIfEnded();
       asked = true;
-      const answered = (status: number) => {
-        statusCode = status;
-      };
-      const begun = await ask(target, body, { call, reader, answered });
+      const begun = await ask(target, body, { call, reader, heard });
       attempt.firstPiece();
-      return { begun, attempt, statusCode: statusCode ?? 200 };
+      return { begun, attempt, statusCode: heard.status ?? 200, admitted };
     } catch (error) {
       const left = hasLeft(signal);
+      const { status: statusCode } = heard;
       const began = asked && (left || mayHaveBegun(error, statusCode));
       if (!began) permit.cancel();
       attempt.end({
@@ -200,16 +228,14 @@ export function createGateway({
   };
 
   /** Asks the targets one after the other until one begins to answer. */
-  const begin = async (it: GatewayCall, call: Call, entry: Entry) => {
+  const begin = async (it: GatewayCall, call: Call, entry: Entry): Promise<Made> => {
     const { route, signal, allowance } = it;
     let last: unknown;
     const choice = chooser.choose(route);
     for (let admitted = choice.next(); admitted; admitted = choice.next()) {
-      const { target } = admitted;
       for (let tries = 0; ; tries++) {
         try {
-          const begun = await tryOnce(target, call, it, entry);
-          return { ...begun, target, admitted };
+          return await tryOnce(admitted, call, it, entry);
         } catch (error) {
           if (error instanceof LimitError || error instanceof ValidateError) {
             // Nobody was asked: what went wrong before says more than that there is no room, or no way to say it.
@@ -240,8 +266,8 @@ export function createGateway({
   };
 
   /** The answer's bytes as they pass by, for the cache; `undefined` where they are not to be kept. */
-  const keeper = (key: string | undefined) => {
-    if (key === undefined) return undefined;
+  const keeper = (key: string | undefined, ttlMs: number | undefined) => {
+    if (key === undefined || ttlMs === undefined) return undefined;
     const pieces: Uint8Array[] = [];
     let bytes = 0;
     return {
@@ -250,16 +276,19 @@ export function createGateway({
         if (bytes <= entryBytesMax) pieces.push(piece.slice());
         else pieces.length = 0;
       },
-      keep(answer: Omit<CachedAnswer, "body">, ttlMs: number) {
-        if (bytes > 0 && bytes <= entryBytesMax)
-          cache.set(key, { ...answer, body: Buffer.concat(pieces) }, ttlMs);
+      keep(contentType: string, { begun, admitted }: Made) {
+        if (bytes === 0 || bytes > entryBytesMax) return;
+        const { name: model, provider } = admitted.target;
+        const finishReason = begun.reader.state.finishReason ?? null;
+        const kept = { contentType, model, provider: provider.name, finishReason };
+        cache.set(key, { ...kept, body: Buffer.concat(pieces) }, ttlMs);
       },
     };
   };
 
   return {
     async call(it) {
-      const { body, facts, route, signal, content, cacheTtlMs, allowance, renderError, ended } = it;
+      const { body, facts, route, signal, cacheTtlMs, allowance, renderError, ended } = it;
       const kept = questionOf(it);
       const entry = openEntry({ recorder, facts, question: kept.question, allowance, now });
       try {
@@ -281,49 +310,19 @@ export function createGateway({
         return { ...hit, cache: "hit" };
       }
       const call = transport.open(signal, { totalMs: totalMsOf(route) });
-      const keeping = keeper(key);
+      const keeping = keeper(key, cacheTtlMs);
       try {
-        const { begun, attempt, statusCode, target, admitted } = await begin(it, call, entry);
-        const { reader } = begun;
-        const facing = {
-          model: target.name,
-          provider: target.provider.name,
-          cache: key === undefined ? undefined : ("miss" as const),
-        };
-
-        const settle = (end: StreamEnd): Promise<void> => {
-          const left = "left" in end;
-          const error = "error" in end ? end.error : undefined;
-          const status = left ? "cancelled" : end.complete ? "ok" : "error";
-          const began = body.operation !== "count_tokens";
-          attempt.end({ status, statusCode, began, complete: end.complete, state: reader.state, error });
-          if (end.complete) admitted.succeeded();
-          else admitted.failed(error);
-          admitted.release();
-          const { answer, truncated } = answerOf(content, reader);
-          const written = entry.close(
-            { status, statusCode: left ? 499 : 200, error },
-            { answer, truncated: truncated || kept.truncated },
-          );
-          ended();
-          return written;
-        };
-        const cached = (contentType: string) => {
-          if (cacheTtlMs === undefined) return;
-          const { model, provider } = facing;
-          keeping?.keep(
-            { contentType, model, provider, finishReason: reader.state.finishReason ?? null },
-            cacheTtlMs,
-          );
-        };
-
+        const made = await begin(it, call, entry);
+        const { begun, admitted } = made;
+        const { name: model, provider } = admitted.target;
+        const cached = key === undefined ? undefined : "miss";
         if (begun.kind === "whole") {
           const text = translated(begun, body.operation);
-          await settle({ complete: true });
+          await settle(it, made, entry, kept, { complete: true });
           call[Symbol.dispose]();
           keeping?.sent(Buffer.from(text));
-          cached(jsonType);
-          return { contentType: jsonType, body: text, ...facing };
+          keeping?.keep(jsonType, made);
+          return { contentType: jsonType, body: text, model, provider: provider.name, cache: cached };
         }
         const stream = relay({
           begun,
@@ -331,16 +330,16 @@ export function createGateway({
           includeUsage: body.includeUsage,
           signal: call.signal,
           renderError,
-          ended: settle,
+          ended: (end) => settle(it, made, entry, kept, end),
           sent:
             keeping &&
             ((piece, last) => {
               keeping.sent(piece);
-              if (last) cached(streamType);
+              if (last) keeping.keep(streamType, made);
             }),
           dispose: () => call[Symbol.dispose](),
         });
-        return { contentType: streamType, body: stream, ...facing };
+        return { contentType: streamType, body: stream, model, provider: provider.name, cache: cached };
       } catch (error) {
         call[Symbol.dispose]();
         await fail(entry, error, it);
@@ -366,8 +365,11 @@ const keyOf = ({ facts, body, route }: GatewayCall): string =>
   });
 
 /** The longest that any of the route's providers may take. */
-const totalMsOf = ({ targets }: Route): number =>
-  Math.max(...targets.map(({ target }) => target.provider.timeouts.totalMs));
+function totalMsOf({ targets }: Route): number {
+  let most = 0;
+  for (const { target } of targets) most = Math.max(most, target.provider.timeouts.totalMs);
+  return most;
+}
 
 /** A whole answer in the caller's dialect. */
 function translated({ shape, text, parsed }: WholeAnswer, operation: Operation): string {

@@ -96,7 +96,9 @@ function editFirst(text: string, key: string, value: string): string | undefined
   while (isSpace(text.charCodeAt(at))) at++;
   at++;
   while (isSpace(text.charCodeAt(at))) at++;
-  return text.slice(0, at) + value + text.slice(afterValue(text, at));
+  const end = afterValue(text, at);
+  if (end - at === value.length && text.startsWith(value, at)) return text;
+  return text.slice(0, at) + value + text.slice(end);
 }
 
 /**

@@ -45,39 +45,59 @@ interface Taken {
   amount: number;
 }
 
-/** What one attempt has taken. */
-interface Attempt {
-  slots: Taken;
-  requests: Taken;
-  tokens: Taken;
-  reservation: Reservation;
-  cancelled: boolean;
-}
-
 const nothing: Taken = { meters: [], amount: 0 };
-
-const newAttempt = ({ output }: TokenBound): Attempt => ({
-  slots: nothing,
-  requests: nothing,
-  tokens: nothing,
-  reservation: { parts: [], output },
-  cancelled: false,
-});
-
-/** The most tokens that an attempt may use, with what its budgets have room for. */
-const tokensOf = ({ reservation }: Attempt, { input, answers }: TokenBound): number =>
-  input + answers * reservation.output;
-
-/** What an attempt is about. */
-interface Asked {
-  target: Target;
-  body: Body;
-  bound: TokenBound;
-}
 
 const giveBack = ({ meters, amount }: Taken) => {
   for (const meter of meters) meter.pool.giveCount(amount);
 };
+
+/** What one attempt has taken, and the leave for it. A class, as its call's is. */
+class Attempt implements Permit {
+  readonly target: Target;
+  body: Body;
+  readonly bound: TokenBound;
+  slots = nothing;
+  requests = nothing;
+  tokens = nothing;
+  reservation: Reservation;
+  cancelled = false;
+  readonly #of: CallAllowance;
+
+  constructor(of: CallAllowance, target: Target, body: Body) {
+    this.#of = of;
+    this.target = target;
+    this.body = body;
+    this.bound = tokenBound(body, target);
+    this.reservation = { parts: [], output: this.bound.output };
+  }
+
+  /** The most tokens that it may use, with what its budgets have room for. */
+  get tokensMax(): number {
+    const { input, answers } = this.bound;
+    return input + answers * this.reservation.output;
+  }
+
+  get worst(): Permit["worst"] {
+    const { input, answers } = this.bound;
+    const { parts, output } = this.reservation;
+    return parts.length === 0 ? undefined : { promptTokens: input, completionTokens: answers * output };
+  }
+
+  freeSlots(): void {
+    giveBack(this.slots);
+    this.slots = nothing;
+  }
+
+  cancel(): void {
+    if (this.cancelled) return;
+    this.cancelled = true;
+    this.freeSlots();
+    giveBack(this.requests);
+    giveBack(this.tokens);
+    cancelReservation(this.reservation);
+    this.#of.forgetCharges();
+  }
+}
 
 const spend = ({ meters, amount }: Taken, spent: number, at: number) => {
   for (const meter of meters) meter.spend(amount, spent, at);
@@ -111,6 +131,11 @@ export class CallAllowance implements LimitedAllowance {
     if (this.#accounts.length === 0) return undefined;
     this.#charges ??= chargesOf(this.#accounts);
     return this.#charges;
+  }
+
+  /** What is kept back has changed. */
+  forgetCharges(): void {
+    this.#charges = undefined;
   }
 
   /** What of the rules concerns the caller. */
@@ -260,15 +285,14 @@ export class CallAllowance implements LimitedAllowance {
   }
 
   attempt(target: Target, body: Body): Soon<Permit> {
-    const asked: Asked = { target, body, bound: tokenBound(body, target) };
     this.#model = this.#shared.bounds.model(this.#rules as Rules, target.name);
-    this.#charges = undefined;
+    this.forgetCharges();
     // One attempt comes after the other: those before are no calls at once any more.
-    for (const earlier of this.#attempts) freeSlots(earlier);
-    return this.#startNow(asked) ?? this.#start(asked);
+    for (const earlier of this.#attempts) earlier.freeSlots();
+    return this.#startNow(target, body) ?? this.#start(target, body);
   }
 
-  /** What is kept back of budgets for an attempt; counting tokens costs nothing: it needs no price and no room. */
+  /** What an attempt's budgets are; counting tokens costs nothing: it needs no price and no room. */
   #chargedFor({ operation }: Body): readonly Account[] {
     return operation === "count_tokens" ? [] : this.#accounts;
   }
@@ -287,69 +311,66 @@ export class CallAllowance implements LimitedAllowance {
   }
 
   /** Starts an attempt where all that it needs is here; otherwise nothing is taken. @throws {LimitError} a budget cannot tell. */
-  #startNow(asked: Asked): Permit | undefined {
-    const { target, body, bound } = asked;
-    const { concurrency, requests } = this.#model as Levels;
-    const own = newAttempt(bound);
+  #startNow(target: Target, body: Body): Permit | undefined {
+    const own = new Attempt(this, target, body);
     let enough = false;
     try {
-      const slots = this.#takeNow("concurrency", concurrency, 1);
-      const calls = slots && this.#takeNow("requests", requests, 1);
-      own.slots = slots ?? nothing;
-      own.requests = calls ?? nothing;
-      if (!calls) return undefined;
-      const accounts = this.#chargedFor(body);
-      if (accounts.length > 0) {
-        const reservation = this.#shared.leases.valid() && reserveNow(accounts, target, bound, this.#terms);
-        if (!reservation) return undefined;
-        own.reservation = reservation;
-      }
-      const count = tokensOf(own, bound);
-      const tokens = count > 0 ? this.#takeNow("tokens", this.#tokenLevels, count) : nothing;
-      if (!tokens) return undefined;
-      own.tokens = tokens;
-      enough = true;
+      enough = this.#takeAllNow(own);
     } finally {
-      if (!enough) cancelAttempt(own);
+      if (!enough) own.cancel();
     }
-    return this.#permit(own, asked);
+    return enough ? this.#started(own) : undefined;
+  }
+
+  #takeAllNow(own: Attempt): boolean {
+    const { target, body, bound } = own;
+    const { concurrency, requests } = this.#model as Levels;
+    const slots = this.#takeNow("concurrency", concurrency, 1);
+    if (!slots) return false;
+    own.slots = slots;
+    const calls = this.#takeNow("requests", requests, 1);
+    if (!calls) return false;
+    own.requests = calls;
+    const accounts = this.#chargedFor(body);
+    if (accounts.length > 0) {
+      const reservation = this.#shared.leases.valid() && reserveNow(accounts, target, bound, this.#terms);
+      if (!reservation) return false;
+      own.reservation = reservation;
+    }
+    const { tokensMax } = own;
+    const tokens = tokensMax > 0 ? this.#takeNow("tokens", this.#tokenLevels, tokensMax) : nothing;
+    if (!tokens) return false;
+    own.tokens = tokens;
+    return true;
   }
 
   /** The same, asking for what is not here. @throws {LimitError} */
-  async #start(asked: Asked): Promise<Permit> {
-    const { target, body, bound } = asked;
+  async #start(target: Target, body: Body): Promise<Permit> {
+    const own = new Attempt(this, target, body);
     const { concurrency, requests } = this.#model as Levels;
-    const own = newAttempt(bound);
     try {
       own.slots = await this.#take("concurrency", concurrency, 1);
       own.requests = await this.#take("requests", requests, 1);
       const accounts = this.#chargedFor(body);
-      if (accounts.length > 0) own.reservation = await reserve(accounts, target, bound, this.#terms);
-      const count = tokensOf(own, bound);
-      if (count > 0) own.tokens = await this.#take("tokens", this.#tokenLevels, count);
+      if (accounts.length > 0) own.reservation = await reserve(accounts, target, own.bound, this.#terms);
+      const { tokensMax } = own;
+      if (tokensMax > 0) own.tokens = await this.#take("tokens", this.#tokenLevels, tokensMax);
     } catch (error) {
-      cancelAttempt(own);
+      own.cancel();
       throw error;
     }
-    return this.#permit(own, asked);
+    return this.#started(own);
   }
 
-  /** The leave for an attempt that has taken all it needs. */
-  #permit(own: Attempt, { target, body, bound }: Asked): Permit {
+  /** An attempt has all that it needs; its body may still want a limit on the answer's length. */
+  #started(own: Attempt): Permit {
     this.#attempts.push(own);
+    const { target, body, bound } = own;
     const { output, parts } = own.reservation;
     const shorter = output < bound.output;
     if (shorter) this.#outputMax = output;
-    const hard = parts.length > 0;
-    const sets = shorter || (hard && !bound.said);
-    return {
-      body: sets ? withOutputMax(body, output, target) : body,
-      worst: hard ? { promptTokens: bound.input, completionTokens: bound.answers * output } : undefined,
-      cancel: () => {
-        cancelAttempt(own);
-        this.#charges = undefined;
-      },
-    };
+    if (shorter || (parts.length > 0 && !bound.said)) own.body = withOutputMax(body, output, target);
+    return own;
   }
 
   isTargets(error: unknown): boolean {
@@ -372,7 +393,7 @@ export class CallAllowance implements LimitedAllowance {
     for (const [place, attempt] of this.#attempts.entries()) {
       if (attempt.cancelled) continue;
       const { prompt_tokens = 0, completion_tokens = 0 } = record.attempts[place] ?? {};
-      freeSlots(attempt);
+      attempt.freeSlots();
       spend(attempt.requests, counts ? attempt.requests.amount : 0, at);
       spend(attempt.tokens, counts ? prompt_tokens + completion_tokens : 0, at);
     }
@@ -424,18 +445,4 @@ export class CallAllowance implements LimitedAllowance {
     }
     return headers;
   }
-}
-
-function freeSlots(attempt: Attempt): void {
-  giveBack(attempt.slots);
-  attempt.slots = nothing;
-}
-
-function cancelAttempt(attempt: Attempt): void {
-  if (attempt.cancelled) return;
-  attempt.cancelled = true;
-  freeSlots(attempt);
-  giveBack(attempt.requests);
-  giveBack(attempt.tokens);
-  cancelReservation(attempt.reservation);
 }

@@ -78,42 +78,48 @@ const modelLevels = (rules: Rules, model: string): Levels => {
 };
 
 /** A memory of what belongs to rules, by two names: one made of both would have to be looked for anew in each call. */
-function remembered<T>(): (rules: Rules, names: readonly [string, string], find: () => T) => T {
-  const known = new WeakMap<Rules, { count: number; all: Map<string, Map<string, T>> }>();
-  return (rules, [first, second], find) => {
-    let memory = known.get(rules);
+class Memory<T> {
+  readonly #known = new WeakMap<Rules, { count: number; all: Map<string, Map<string, T>> }>();
+
+  get(rules: Rules, first: string, second: string): T | undefined {
+    return this.#known.get(rules)?.all.get(first)?.get(second);
+  }
+
+  /** Returns `found`. */
+  set(rules: Rules, first: string, second: string, found: T): T {
+    let memory = this.#known.get(rules);
     if (!memory || memory.count > rememberedMax) {
       memory = { count: 0, all: new Map() };
-      known.set(rules, memory);
+      this.#known.set(rules, memory);
     }
     let some = memory.all.get(first);
     if (!some) {
       some = new Map();
       memory.all.set(first, some);
     }
-    let found = some.get(second);
-    if (found === undefined) {
-      found = find();
-      some.set(second, found);
-      memory.count++;
-    }
+    some.set(second, found);
+    memory.count++;
     return found;
-  };
+  }
 }
 
 /** Creates the finder of a process. */
 export function createBoundsOf(): BoundsOf {
-  const callers = remembered<Bounds>();
-  const models = remembered<Levels>();
+  const callers = new Memory<Bounds>();
+  const models = new Memory<Levels>();
   return {
     caller(rules, caller) {
       const endUser = caller.appId !== null && rules.hasUsers(caller.appId) ? caller.endUser : null;
+      const name = caller.keyId ?? caller.accountId ?? "";
       // No user's name is empty.
-      return callers(rules, [caller.keyId ?? caller.accountId ?? "", endUser ?? ""], () => {
-        const own = { ...caller, endUser };
-        return { levels: levelsOf(rules, own), budgets: budgetsOf(rules, own) };
-      });
+      const user = endUser ?? "";
+      const known = callers.get(rules, name, user);
+      if (known) return known;
+      const own = { ...caller, endUser };
+      const bounds = { levels: levelsOf(rules, own), budgets: budgetsOf(rules, own) };
+      return callers.set(rules, name, user, bounds);
     },
-    model: (rules, model) => models(rules, [model, ""], () => modelLevels(rules, model)),
+    model: (rules, model) =>
+      models.get(rules, model, "") ?? models.set(rules, model, "", modelLevels(rules, model)),
   };
 }

@@ -21,6 +21,12 @@ const retryMsMax = 1000;
 /** How long the end of the process waits for the database, in milliseconds; the journal keeps what is left. */
 const disposeMs = 5000;
 
+/** Calls whose ends the journal writes together. */
+interface Ending {
+  written: Promise<void>;
+  items: Closed[];
+}
+
 const notWritten = (cause: unknown): never => {
   throw new FailError("journal.failed", { cause });
 };
@@ -61,7 +67,8 @@ export function createRecorder({
   let away = false;
   let disposed = false;
   let timer: Timer | undefined;
-  /** The last end of a call on its way into the journal. */
+  /** Ended calls on their way into the journal, which writes what comes in one turn at once; and when they are there. */
+  let ending: Ending | undefined;
   let closing = Promise.resolve();
 
   const reject = (item: Closed, error: unknown) => {
@@ -155,6 +162,22 @@ export function createRecorder({
     schedule();
   };
 
+  /** Takes care of calls that end together. Resolves once they are in the journal. */
+  const end = (together: Ending): Promise<void> => {
+    ending = together;
+    return together.written.then(
+      () => {
+        for (const item of together.items) enqueue(item, true);
+      },
+      (error) => {
+        for (const item of together.items) {
+          log.error("the end of a call could not be written to the journal", { request_id: item.id }, error);
+          enqueue(item, false);
+        }
+      },
+    );
+  };
+
   return {
     open(standing, { question, charges } = {}) {
       const asked = question === undefined ? undefined : copyText(question);
@@ -174,13 +197,9 @@ export function createRecorder({
         truncated,
       };
       questions.delete(id);
-      closing = journal.append(id, closeLine(item, asked)).then(
-        () => enqueue(item, true),
-        (error) => {
-          log.error("the end of a call could not be written to the journal", { request_id: id }, error);
-          enqueue(item, false);
-        },
-      );
+      const written = journal.append(id, closeLine(item, asked));
+      if (ending?.written === written) ending.items.push(item);
+      else closing = end({ written, items: [item] });
       return closing;
     },
     async flushed() {

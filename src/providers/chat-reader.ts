@@ -170,11 +170,11 @@ class ChatReader implements AnswerReader {
   }
 
   content(): { text: string; truncated: boolean } {
-    const choices = [...this.#choices.values()].map((choice) => ({
-      index: choice.index,
-      message: messageOf(choice),
-      finish_reason: choice.finishReason ?? null,
-    }));
+    const choices: object[] = [];
+    for (const choice of this.#choices.values()) {
+      const { index, finishReason: finish_reason = null } = choice;
+      choices.push({ index, message: messageOf(choice), finish_reason });
+    }
     return { text: JSON.stringify({ choices }), truncated: this.#budget.truncated };
   }
 }

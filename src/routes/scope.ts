@@ -20,7 +20,7 @@ export interface Scope {
   /** What the key has left, as headers, for the call that it makes; as soon as there is one. */
   left: (() => Promise<Record<string, string>>) | undefined;
   /** Lifts the server's limit on silence, for calls that wait for a model. */
-  untimed: () => void;
+  untimed(): void;
 }
 
 const scopes = new WeakMap<Request, Scope>();
