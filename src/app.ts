@@ -233,8 +233,8 @@ export function createApp(needs: AppNeeds): App {
         response.headers.set("x-request-id", scope.requestId);
         // What a key has left stands on every answer to it; those of models say it themselves.
         if (scope.key && !response.headers.has("x-ratelimit-limit-requests")) {
-          const { key, left = () => needs.calls.headers(key) } = scope;
-          const headers = await left().catch(() => ({}));
+          const { key, limited = needs.calls.limited(key) } = scope;
+          const headers = await limited.left().catch(() => ({}));
           for (const [name, value] of Object.entries(headers)) response.headers.set(name, value);
         }
         // A key in `x-api-key` does not tell a cache that the answer is one caller's, as `Authorization` would.
@@ -263,7 +263,7 @@ class Arrived implements Scope {
   readonly ip: string;
   caller: Scope["caller"];
   key: Scope["key"];
-  left: Scope["left"];
+  limited: Scope["limited"];
   readonly #request: Request;
   /** As the server knows it. */
   readonly #arrived: Request;

@@ -41,11 +41,10 @@ function causeFields(cause: unknown): LogFields {
 }
 
 /** What JSON leaves as it is, and a terminal may take as an order, a line end, or a reason to turn text around. */
-const printed = (text: string): string =>
-  text.replace(
-    /[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+const unprintable = /[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const speltOut = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+
+const printed = (text: string): string => text.replace(unprintable, speltOut);
 
 /** A stack below its line, indented, so that no text of an error's message looks like a line of its own. */
 const printedStack = (stack: string): string =>

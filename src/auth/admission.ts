@@ -110,18 +110,17 @@ const badKey = () => new UnauthorizedError("key.bad");
 function admitKey(request: Request, arrival: Arrival, options: AdmissionOptions): Soon<Admitted> {
   const parts = parseKey(bearerOf(request) ?? request.headers.get("x-api-key") ?? "");
   if (!parts) throw badKey();
-  const known = options.keys.get(parts.publicId);
-  return known instanceof Promise
-    ? known.then((found) => checkKey(found, parts, arrival, options))
-    : checkKey(known, parts, arrival, options);
+  return mapSoon(options.keys.get(parts.publicId), checkKey, { parts, arrival, options });
 }
 
 /** @throws {UnauthorizedError} the secret is not the key's, or the key may not be used now, or from there. */
 function checkKey(
   known: KnownKey | undefined,
-  { secret }: KeyParts,
-  { ip }: Arrival,
-  { hash, now, used }: AdmissionOptions,
+  {
+    parts: { secret },
+    arrival: { ip },
+    options: { hash, now, used },
+  }: { parts: KeyParts; arrival: Arrival; options: AdmissionOptions },
 ): Admitted {
   if (!known || !timingSafeEqual(known.secretHash, hash(secret))) throw badKey();
   const at = now();
@@ -135,7 +134,7 @@ async function admitPerson(
   request: Request,
   { ip, requestId }: Arrival,
   options: AdmissionOptions,
-): Promise<Principal> {
+): Promise<Admitted> {
   const refuse = () => new UnauthorizedError("auth.required");
   const bearer = bearerOf(request);
   const token = bearer ?? cookieOf(request.headers.get("cookie"), accessCookie);
@@ -147,19 +146,23 @@ async function admitPerson(
   const claims = await options.tokens.verify(token, now);
   const session = claims && (await options.sessions.get(claims.sessionId));
   if (!session || session.account_id !== claims.accountId || session.expires_at <= now) throw refuse();
-  return {
+  const caller: Principal = {
     accountId: session.account_id,
     role: session.role,
     seesAll: atLeast(session.role, "admin"),
     sessionId: session.session_id,
     actor: { kind: "account", id: session.account_id, name: session.email, ip, requestId },
   };
+  return { caller };
 }
 
-/** Refuses who may not use the route; a route that does not exist is told only to those who are logged in. */
-function checkPermission(permission: Permission | undefined, { role }: Principal): void {
-  if (permission === undefined || permission === "key") throw new NotFoundError("route.not_found");
-  if (permission !== "public" && !atLeast(role, permission)) throw new ForbiddenError("auth.forbidden");
+/** Refuses who may not use the route; a route that does not exist is told only to those who are known. */
+function checkPermission(admitted: Admitted, permission: Permission | undefined): Admitted {
+  const { caller } = admitted;
+  if (!caller || permission === undefined || permission === "key") throw new NotFoundError("route.not_found");
+  if (permission !== "public" && !atLeast(caller.role, permission))
+    throw new ForbiddenError("auth.forbidden");
+  return admitted;
 }
 
 /** Whether a path belongs to the data plane, where app keys count and errors are OpenAI's. */
@@ -167,15 +170,11 @@ export const isDataPlane = (path: string): boolean => path.startsWith("/v1/");
 
 /** Production: whoever is not known gets in nowhere but where the table says `public`. */
 export function admitKnown(options: AdmissionOptions): Admission {
-  /** Where there is no such route, only whoever has a key is told so. */
-  const noRoute = (): never => {
-    throw new NotFoundError("route.not_found");
-  };
   return (request, arrival) => {
     const permission = permissionOf(request.method, arrival.path);
     if (isDataPlane(arrival.path)) {
       const admitted = admitKey(request, arrival, options);
-      return permission === "key" ? admitted : mapSoon(admitted, noRoute);
+      return permission === "key" ? admitted : mapSoon(admitted, checkPermission, permission);
     }
     if (permission === "public") {
       // A foreign page may not log somebody in, or out, either.
@@ -184,10 +183,7 @@ export function admitKnown(options: AdmissionOptions): Admission {
       }
       return {};
     }
-    return admitPerson(request, arrival, options).then((caller) => {
-      checkPermission(permission, caller);
-      return { caller };
-    });
+    return mapSoon(admitPerson(request, arrival, options), checkPermission, permission);
   };
 }
 
@@ -218,7 +214,6 @@ export function admitLoopback(owner: Uuid, options: AdmissionOptions): Admission
       sessionId: undefined,
       actor: { kind: "development", id: owner, ip, requestId },
     };
-    checkPermission(permissionOf(request.method, arrival.path), caller);
-    return { caller };
+    return checkPermission({ caller }, permissionOf(request.method, arrival.path));
   };
 }

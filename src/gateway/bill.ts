@@ -19,14 +19,14 @@ export interface Ending {
   worst?: WorstCase | undefined;
 }
 
-const nothing: TokenUsage = {
-  promptTokens: 0,
+const uncachedUsage = (promptTokens: number, completionTokens: number): TokenUsage => ({
+  promptTokens,
   cachedTokens: 0,
   cacheWriteTokens: 0,
   cacheWriteLongTokens: 0,
-  completionTokens: 0,
+  completionTokens,
   reasoningTokens: 0,
-};
+});
 
 /**
  * What an attempt consumed. The provider's count holds where its answer came to an end; a count of nothing at all for an
@@ -41,13 +41,13 @@ function consumptionOf(
   usage: TokenUsage;
   source: Metered["usage_source"];
 } {
-  if (!began) return { usage: nothing, source: "none" };
+  if (!began) return { usage: uncachedUsage(0, 0), source: "none" };
   if (worst) return { usage: dearestUsage(worst, prices, at), source: "estimate" };
   const written = estimateTokensOfBytes(state?.outputBytes ?? 0);
   const reported = state?.usage;
   if (!reported || (reported.promptTokens === 0 && reported.completionTokens === 0)) {
     const promptTokens = estimateTokensOfBytes(questionBytes);
-    return { usage: { ...nothing, promptTokens, completionTokens: written }, source: "estimate" };
+    return { usage: uncachedUsage(promptTokens, written), source: "estimate" };
   }
   if (complete || reported.completionTokens >= written) return { usage: reported, source: "provider" };
   return { usage: { ...reported, completionTokens: written }, source: "estimate" };

@@ -20,8 +20,19 @@ export interface TokenBound {
 /** How callers limit an answer's length. */
 const limitNames = ["max_completion_tokens", "max_tokens"] as const;
 
+type LimitName = (typeof limitNames)[number];
+
+const limitsTaken = new WeakMap<Target["rules"], readonly LimitName[]>();
+
 /** Those that reach the target: its model's rules may drop them. */
-const limitsOf = ({ rules: { drop = [] } }: Target) => limitNames.filter((name) => !drop.includes(name));
+function limitsOf({ rules }: Target): readonly LimitName[] {
+  let known = limitsTaken.get(rules);
+  if (!known) {
+    known = limitNames.filter((name) => !rules.drop?.includes(name));
+    limitsTaken.set(rules, known);
+  }
+  return known;
+}
 
 /** Longest answer where nobody has set a limit, in tokens; it is sent to the provider where a budget relies on it. */
 const outputTokensDefault = 4096;
@@ -58,13 +69,17 @@ export function tokenBound({ operation, text, parsed }: Body, target: Target): T
   if (operation === "embeddings") return { input, output: 0, outputMin: 0, answers: 0, said: true };
   const limits = limitsOf(target);
   // Who says both leaves it to the provider which one counts.
-  const asked = limits.map((name) => parsed[name]).filter(isCount);
-  const said = asked.length > 0;
+  let asked = 0;
+  for (const name of limits) {
+    const value = parsed[name];
+    if (isCount(value)) asked = Math.max(asked, value);
+  }
+  const said = asked > 0;
   // There are providers that read a number from a text.
   const answers = Number(parsed.n);
   // Anthropic's models take no limit that the thoughts alone may use up.
   const thoughts = isObject(parsed.thinking) ? parsed.thinking.budget_tokens : undefined;
-  const output = said ? Math.max(...asked) : (target.outputTokensMax ?? outputTokensDefault);
+  const output = said ? asked : (target.outputTokensMax ?? outputTokensDefault);
   const least = isCount(thoughts) ? thoughts + outputTokensMin : outputTokensMin;
   return {
     input,

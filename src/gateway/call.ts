@@ -12,8 +12,8 @@ import {
 } from "../providers/translate/stream.ts";
 import type { Call, Transport } from "../providers/transport.ts";
 import type { AnswerReader } from "../providers/usage.ts";
-import type { Allowance } from "./allowance.ts";
-import { ask, type Begun, dialectOf, type Heard, type WholeAnswer } from "./ask.ts";
+import type { Allowance, Permit } from "./allowance.ts";
+import { ask, type Begun, dialectOf, type Heard, type StreamedAnswer, type WholeAnswer } from "./ask.ts";
 import type { Body } from "./body.ts";
 import { canonicalKey, entryBytesMax, type ResponseCache } from "./cache.ts";
 import type { Admitted, Chooser } from "./choose.ts";
@@ -39,8 +39,8 @@ export interface GatewayCall {
   signal: CallSignal;
   /** An error as the caller's dialect puts it into a stream. */
   renderError: (error: unknown) => string;
-  /** The call is over, however it went; called once, where `call` has resolved. */
-  ended: () => void;
+  /** What is let go once the call is over, however it went, where `call` has resolved. */
+  held: { release(): void } | undefined;
 }
 
 /** What the caller gets. */
@@ -132,6 +132,41 @@ function answerOf(content: ContentMode, reader: AnswerReader): CallContent {
   return { answer: storableJson(content === "redacted" ? redacted(text) : text), truncated };
 }
 
+/** What has come of one try at a target. */
+interface Tried extends Heard {
+  permit: Permit | undefined;
+  attempt: OpenAttempt | undefined;
+  reader: AnswerReader | undefined;
+  /** The question may have been sent. */
+  asked: boolean;
+}
+
+/** What is not kept of an answer is not collected either: it would be held for as long as the call takes. */
+const readerOf = ({ provider }: Target, { operation }: Body, content: ContentMode): AnswerReader =>
+  dialectOf(provider).reader(operation, content === "none" ? { contentMax: 0 } : {});
+
+/** Ends a try that failed: what was kept back for it is free again where it cost nothing. */
+function endTry(
+  { permit, attempt, reader, asked, status: statusCode }: Tried,
+  error: unknown,
+  signal: CallSignal,
+) {
+  const left = hasLeft(signal);
+  const began = asked && (left || mayHaveBegun(error, statusCode));
+  if (!attempt || !permit) return;
+  if (!began) permit.cancel();
+  attempt.end({
+    status: left ? "cancelled" : "error",
+    statusCode,
+    began,
+    complete: false,
+    state: reader?.state,
+    // The provider took the question and nothing was heard: it may have answered, and billed, as much as it was let.
+    worst: statusCode === null ? permit.worst : undefined,
+    ...(left ? {} : { error }),
+  });
+}
+
 /** An attempt that its target has begun to answer. */
 interface Made {
   begun: Begun;
@@ -157,8 +192,15 @@ function settle(it: GatewayCall, made: Made, entry: Entry, kept: CallContent, en
     { status, statusCode: left ? 499 : 200, error },
     { answer, truncated: truncated || kept.truncated },
   );
-  it.ended();
+  it.held?.release();
   return written;
+}
+
+/** Keeps an answer that passes by, for the same question. */
+interface Keeper {
+  sent(piece: Uint8Array): void;
+  /** All of it was sent. */
+  keep(contentType: string, made: Made): void;
 }
 
 /** Creates the gateway. */
@@ -178,65 +220,48 @@ export function createGateway({
     return entry.close({ status: "error", statusCode, error, refusal });
   };
 
-  const noModel = async (asked: readonly Target[], last: UpstreamError, signal: CallSignal) => {
-    const target = asked.at(-1) as Target;
+  const noModel = async (asked: Route["targets"], last: UpstreamError, signal: CallSignal) => {
+    const { target } = asked.at(-1) as Route["targets"][number];
     const names = await listModels(target, signal).catch(() => []);
     signal.throwIfAborted();
     const available = names.slice(0, namesMax).join(", ") || "-";
-    const params = { asked: asked.map(({ upstreamName }) => upstreamName).join(", "), available };
+    const params = { asked: asked.map(({ target }) => target.upstreamName).join(", "), available };
     return new UpstreamError("model_not_found", { params, cause: last.cause });
   };
 
-  /** One try at one target; tells the records and the chooser how it went. */
-  const tryOnce = async (admitted: Admitted, call: Call, it: GatewayCall, entry: Entry): Promise<Made> => {
-    const { target } = admitted;
-    const { signal, content, allowance } = it;
-    const permitting = allowance.attempt(target, it.body);
-    const permit = permitting instanceof Promise ? await permitting : permitting;
-    const { body } = permit;
-    const attempt = entry.attempt(target, body.text.length, permit.worst);
-    await attempt.written;
-    // What is not kept is not collected either: it would be held for as long as the call takes.
-    const options = content === "none" ? { contentMax: 0 } : {};
-    const reader = dialectOf(target.provider).reader(body.operation, options);
-    const heard: Heard = { status: null };
-    let asked = false;
-    try {
-      // The caller may have left while it was written down.
-      call.throwIfEnded();
-      asked = true;
-      const begun = await ask(target, body, { call, reader, heard });
-      attempt.firstPiece();
-      return { begun, attempt, statusCode: heard.status ?? 200, admitted };
-    } catch (error) {
-      const left = hasLeft(signal);
-      const { status: statusCode } = heard;
-      const began = asked && (left || mayHaveBegun(error, statusCode));
-      if (!began) permit.cancel();
-      attempt.end({
-        status: left ? "cancelled" : "error",
-        statusCode,
-        began,
-        complete: false,
-        state: reader.state,
-        // The provider took the question and nothing was heard: it may have answered, and billed, as much as it was let.
-        worst: statusCode === null ? permit.worst : undefined,
-        ...(left ? {} : { error }),
-      });
-      throw error;
-    }
-  };
-
-  /** Asks the targets one after the other until one begins to answer. */
+  /** Asks the targets one after the other until one begins to answer; tells the records and the chooser how it went. */
   const begin = async (it: GatewayCall, call: Call, entry: Entry): Promise<Made> => {
     const { route, signal, allowance } = it;
     let last: unknown;
     const choice = chooser.choose(route);
     for (let admitted = choice.next(); admitted; admitted = choice.next()) {
       for (let tries = 0; ; tries++) {
+        const tried: Tried = {
+          attempt: undefined,
+          permit: undefined,
+          reader: undefined,
+          asked: false,
+          status: null,
+        };
         try {
-          return await tryOnce(admitted, call, it, entry);
+          const { target } = admitted;
+          const permitting = allowance.attempt(target, it.body);
+          const permit = permitting instanceof Promise ? await permitting : permitting;
+          tried.permit = permit;
+          const { body } = permit;
+          const attempt = entry.attempt(target, body.text.length, permit.worst);
+          await attempt.written;
+          tried.attempt = attempt;
+          const reader = readerOf(target, body, it.content);
+          tried.reader = reader;
+          // The caller may have left while it was written down.
+          call.throwIfEnded();
+          tried.asked = true;
+          const begun = await ask(target, body, { call, reader, heard: tried });
+          attempt.firstPiece();
+          return { begun, attempt, statusCode: tried.status ?? 200, admitted };
         } catch (error) {
+          endTry(tried, error, signal);
           if (error instanceof LimitError || error instanceof ValidateError) {
             // Nobody was asked: what went wrong before says more than that there is no room, or no way to say it.
             last ??= error;
@@ -258,25 +283,20 @@ export function createGateway({
     const error = last ?? choice.refusal();
     if (!(error instanceof UpstreamError) || error.reason !== "model_not_found") throw error;
     // Those that were passed over are as missing as those that were asked.
-    throw await noModel(
-      route.targets.map(({ target }) => target),
-      error,
-      signal,
-    );
+    throw await noModel(route.targets, error, signal);
   };
 
-  /** The answer's bytes as they pass by, for the cache; `undefined` where they are not to be kept. */
-  const keeper = (key: string | undefined, ttlMs: number | undefined) => {
-    if (key === undefined || ttlMs === undefined) return undefined;
+  /** Keeps the answer's bytes as they pass by in the cache, for so long. */
+  const keeper = (key: string, ttlMs: number): Keeper => {
     const pieces: Uint8Array[] = [];
     let bytes = 0;
     return {
-      sent(piece: Uint8Array) {
+      sent(piece) {
         bytes += piece.byteLength;
         if (bytes <= entryBytesMax) pieces.push(piece.slice());
         else pieces.length = 0;
       },
-      keep(contentType: string, { begun, admitted }: Made) {
+      keep(contentType, { begun, admitted }) {
         if (bytes === 0 || bytes > entryBytesMax) return;
         const { name: model, provider } = admitted.target;
         const finishReason = begun.reader.state.finishReason ?? null;
@@ -286,9 +306,36 @@ export function createGateway({
     };
   };
 
+  /** The events of a call that was begun to be answered, on their way to its caller. */
+  const streamOf = (
+    it: GatewayCall,
+    made: Made & { begun: StreamedAnswer },
+    {
+      call,
+      entry,
+      kept,
+      keeping,
+    }: { call: Call; entry: Entry; kept: CallContent; keeping: Keeper | undefined },
+  ): ReadableStream<Uint8Array> =>
+    relay({
+      begun: made.begun,
+      translator: translatorFor(made.begun.shape, it.body),
+      includeUsage: it.body.includeUsage,
+      signal: call.signal,
+      renderError: it.renderError,
+      ended: (end) => settle(it, made, entry, kept, end),
+      sent:
+        keeping &&
+        ((piece, last) => {
+          keeping.sent(piece);
+          if (last) keeping.keep(streamType, made);
+        }),
+      dispose: () => call[Symbol.dispose](),
+    });
+
   return {
     async call(it) {
-      const { body, facts, route, signal, cacheTtlMs, allowance, renderError, ended } = it;
+      const { body, facts, route, signal, cacheTtlMs, allowance, held } = it;
       const kept = questionOf(it);
       const entry = openEntry({ recorder, facts, question: kept.question, allowance, now });
       try {
@@ -296,7 +343,7 @@ export function createGateway({
         if (admitting) await admitting;
       } catch (error) {
         await fail(entry, error, it);
-        ended();
+        held?.release();
         throw error;
       }
       const key = cacheTtlMs === undefined ? undefined : keyOf(it);
@@ -306,44 +353,30 @@ export function createGateway({
           { status: "ok", statusCode: 200, cacheHit: true, model: hit.model, provider: hit.provider },
           kept,
         );
-        ended();
+        held?.release();
         return { ...hit, cache: "hit" };
       }
       const call = transport.open(signal, { totalMs: totalMsOf(route) });
-      const keeping = keeper(key, cacheTtlMs);
+      const keeping = key === undefined || cacheTtlMs === undefined ? undefined : keeper(key, cacheTtlMs);
       try {
         const made = await begin(it, call, entry);
         const { begun, admitted } = made;
         const { name: model, provider } = admitted.target;
-        const cached = key === undefined ? undefined : "miss";
-        if (begun.kind === "whole") {
-          const text = translated(begun, body.operation);
-          await settle(it, made, entry, kept, { complete: true });
-          call[Symbol.dispose]();
-          keeping?.sent(Buffer.from(text));
-          keeping?.keep(jsonType, made);
-          return { contentType: jsonType, body: text, model, provider: provider.name, cache: cached };
+        const cached = keeping && "miss";
+        if (begun.kind === "stream") {
+          const stream = streamOf(it, { ...made, begun }, { call, entry, kept, keeping });
+          return { contentType: streamType, body: stream, model, provider: provider.name, cache: cached };
         }
-        const stream = relay({
-          begun,
-          translator: translatorFor(begun.shape, body),
-          includeUsage: body.includeUsage,
-          signal: call.signal,
-          renderError,
-          ended: (end) => settle(it, made, entry, kept, end),
-          sent:
-            keeping &&
-            ((piece, last) => {
-              keeping.sent(piece);
-              if (last) keeping.keep(streamType, made);
-            }),
-          dispose: () => call[Symbol.dispose](),
-        });
-        return { contentType: streamType, body: stream, model, provider: provider.name, cache: cached };
+        const text = translated(begun, body.operation);
+        await settle(it, made, entry, kept, { complete: true });
+        call[Symbol.dispose]();
+        keeping?.sent(Buffer.from(text));
+        keeping?.keep(jsonType, made);
+        return { contentType: jsonType, body: text, model, provider: provider.name, cache: cached };
       } catch (error) {
         call[Symbol.dispose]();
         await fail(entry, error, it);
-        ended();
+        held?.release();
         throw error;
       }
     },

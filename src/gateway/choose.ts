@@ -31,7 +31,10 @@ const targetOf = ({ target }: { target: Target }): Target => target;
 
 /** The targets in the order of asking: as they stand, or drawn by weight one after the other. */
 function ordered({ routing, targets }: Route, random: () => number): readonly Target[] {
-  if (routing === "ordered" || targets.length === 1) return targets.map(targetOf);
+  return routing === "ordered" || targets.length === 1 ? targets.map(targetOf) : drawn(targets, random);
+}
+
+function drawn(targets: Route["targets"], random: () => number): readonly Target[] {
   // The greatest of `random^(1/weight)` is a draw by weight; so are the next (Efraimidis and Spirakis, 2006).
   return targets
     .map(({ target, weight }) => ({ target, key: random() ** (1 / weight) }))

@@ -115,6 +115,15 @@ export function editJson(
     const edited = editFirst(text, only, jsonOf(set[only]));
     if (edited !== undefined) return edited;
   }
+  return editMembers(text, set, remove);
+}
+
+function editMembers(
+  text: string,
+  set: Readonly<Record<string, unknown>>,
+  remove: readonly string[],
+): string {
+  const keys = Object.keys(set);
   const wanted = new Map(keys.map((key) => [key, jsonOf(set[key])]));
   const missing = new Set(keys);
   const members = membersOf(text);

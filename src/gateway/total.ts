@@ -32,6 +32,10 @@ export function totalOf(attempts: readonly AttemptRecord[]): Metered {
   const [only] = attempts;
   // The common case; what it was billed is what the call was.
   if (only && attempts.length === 1 && only.usage_source !== "none") return billOnly(only);
+  return totalOfMany(attempts);
+}
+
+function totalOfMany(attempts: readonly AttemptRecord[]): Metered {
   const billed = attempts.filter(({ usage_source }) => usage_source !== "none");
   const last = billed.at(-1);
   if (!last) return { ...unconsumed, currency: attempts.at(-1)?.currency ?? null };

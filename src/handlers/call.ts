@@ -48,7 +48,7 @@ export async function callModel(
 ): Promise<Response> {
   const tracked = drain.track(signal);
   try {
-    const { answer, headers } = await calls.call(call, { signal: tracked, ended: () => tracked.release() });
+    const { answer, headers } = await calls.call(call, tracked);
     const response = new Response(answer.body, { headers: headersOf(call.key, answer) });
     response.headers.set("x-request-id", call.id);
     for (const name in headers) response.headers.set(name, headers[name] as string);

@@ -244,9 +244,7 @@ export class CallAllowance implements LimitedAllowance {
 
   admit(): Soon<void> {
     const rules = this.#shared.rules();
-    if (rules instanceof Promise) return rules.then((told) => this.#admit(this.#find(told)));
-    const bounds = this.#find(rules);
-    return this.#admitNow(bounds) ? undefined : this.#admit(bounds);
+    return !(rules instanceof Promise) && this.#admitNow(this.#find(rules)) ? undefined : this.#admit(rules);
   }
 
   /** Lets the call in where all that it needs is here; otherwise nothing is taken. */
@@ -263,7 +261,8 @@ export class CallAllowance implements LimitedAllowance {
   }
 
   /** The same, asking for what is not here. @throws {LimitError} */
-  async #admit({ levels, budgets }: Bounds): Promise<void> {
+  async #admit(rules: Soon<Rules>): Promise<void> {
+    const { levels, budgets } = this.#find(await rules);
     const slots = await this.#take("concurrency", levels.concurrency, 1);
     let requests = nothing;
     try {

@@ -46,8 +46,8 @@ const ofBuffers = Buffer.prototype;
  */
 export class HttpExchange implements Exchange, BodySink {
   readonly head: Promise<AnswerHead>;
-  #resolveHead!: (head: AnswerHead) => void;
-  #rejectHead!: (error: unknown) => void;
+  readonly #resolveHead: (head: AnswerHead) => void;
+  readonly #rejectHead: (error: unknown) => void;
   readonly #carrier: Carrier;
   #head: Head | undefined;
   #body: BodyScanner | undefined;
@@ -63,10 +63,10 @@ export class HttpExchange implements Exchange, BodySink {
 
   constructor(carrier: Carrier) {
     this.#carrier = carrier;
-    this.head = new Promise((resolve, reject) => {
-      this.#resolveHead = resolve;
-      this.#rejectHead = reject;
-    });
+    const { promise, resolve, reject } = Promise.withResolvers<AnswerHead>();
+    this.head = promise;
+    this.#resolveHead = resolve;
+    this.#rejectHead = reject;
   }
 
   #end(how: Outcome): void {

@@ -116,7 +116,7 @@ export const createTransport = ({
   const pool = createConnectionPool({ now });
 
   /** @throws {UpstreamError} `blocked` */
-  const guarded = ({ port, serverName }: Endpoint, addresses: readonly string[]): Endpoint => {
+  const guarded = (addresses: readonly string[], { port, serverName }: Endpoint): Endpoint => {
     if (addresses.length === 0 || !addresses.every(isAllowed)) throw new UpstreamError("blocked");
     return { hostname: addresses[0] as string, port, serverName };
   };
@@ -129,7 +129,7 @@ export const createTransport = ({
     placeOf: createPlaces(),
     linesOf: createFieldLines(),
     addressOf(endpoint: Endpoint) {
-      return mapSoon(resolver.resolve(endpoint.hostname), (addresses) => guarded(endpoint, addresses));
+      return mapSoon(resolver.resolve(endpoint.hostname), guarded, endpoint);
     },
   };
 

@@ -55,8 +55,11 @@ export function readText(request: Request, limit: number): Promise<string> {
   const length = headers.get("content-length");
   if (Number(length ?? 0) > limit) throw textTooLarge(limit);
   // What the server has measured itself comes in one go, and costs a third.
-  if (length !== null) return request.text();
-  return readUpTo(request, limit, () => textTooLarge(limit)).then((bytes) => new TextDecoder().decode(bytes));
+  return length !== null ? request.text() : readPieces(request, limit);
+}
+
+async function readPieces(request: Request, limit: number): Promise<string> {
+  return new TextDecoder().decode(await readUpTo(request, limit, () => textTooLarge(limit)));
 }
 
 async function readUpTo(request: Request, limit: number, tooLarge: () => Error): Promise<Uint8Array> {

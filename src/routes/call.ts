@@ -190,9 +190,7 @@ export const createCallHandler =
         text: readText(request, bodyBytesMax),
         ip: scope.ip,
         session: request.headers.get("x-llmops-session") ?? undefined,
-        opened: (left) => {
-          scope.left = left;
-        },
+        scope,
         renderError: (error) => renderEvent(error, scope),
       },
       request.signal,

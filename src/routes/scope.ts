@@ -2,6 +2,7 @@ import { Elysia } from "elysia";
 import type { KeyPrincipal, Principal } from "../auth/principal.ts";
 import { UnauthorizedError } from "../errors/app-error.ts";
 import type { Locale } from "../i18n/messages.ts";
+import type { Limited } from "../services/call.ts";
 import type { Caller } from "../services/session.ts";
 
 /** What is known of a request beside its contract; made before its body is read. */
@@ -17,8 +18,8 @@ export interface Scope {
   caller: Principal | undefined;
   /** Which app key is calling; only on `/v1`. */
   key: KeyPrincipal | undefined;
-  /** What the key has left, as headers, for the call that it makes; as soon as there is one. */
-  left: (() => Promise<Record<string, string>>) | undefined;
+  /** Who says what the key has left, for the call that it makes; as soon as there is one. */
+  limited: Limited | undefined;
   /** Lifts the server's limit on silence, for calls that wait for a model. */
   untimed(): void;
 }

@@ -1,16 +1,17 @@
 import { networkOf } from "../address.ts";
 import type { KeyPrincipal } from "../auth/principal.ts";
+import type { TrackedCall } from "../drain.ts";
 import { NotFoundError, type Problem, ValidateError } from "../errors/app-error.ts";
 import type { Body } from "../gateway/body.ts";
-import type { Gateway, GatewayAnswer, GatewayCall } from "../gateway/call.ts";
+import type { Gateway, GatewayAnswer } from "../gateway/call.ts";
 import { editJson, memberText, raw } from "../gateway/json-edit.ts";
 import type { Route } from "../gateway/target.ts";
 import { isUuid, type Uuid } from "../id.ts";
-import type { Caller, Limiter } from "../limits/limiter.ts";
+import type { Caller, LimitedAllowance, Limiter } from "../limits/limiter.ts";
 import { storableText } from "../metering/storable.ts";
 import type { Operation } from "../providers/dialect.ts";
 import { isObject, type Json } from "../providers/json.ts";
-import type { Soon } from "../soon.ts";
+import { mapSoon, type Soon } from "../soon.ts";
 import type { AppConfig } from "../sql/app.ts";
 import type { Registry } from "./registry.ts";
 
@@ -26,14 +27,14 @@ export interface IncomingCall {
   ip: string;
   /** What the caller says the call belongs to, beside what stands in the body. */
   session: string | undefined;
-  /** Told, before it is let in, who says how much is left to it, as headers. */
-  opened: (left: () => Promise<Record<string, string>>) => void;
+  /** Gets, before the call is let in, who says how much is left to it. */
+  scope: { limited: Limited | undefined };
   /** An error as the caller's dialect puts it into a stream. */
   renderError: (error: unknown) => string;
 }
 
-/** From the outside, how a call ends before its time; and who is told that it has ended, however it went. */
-type Ending = Pick<GatewayCall, "signal" | "ended">;
+/** Who says how much is left to a caller, as headers. */
+export type Limited = Pick<LimitedAllowance, "left">;
 
 /** Lets app keys call models. */
 export type CallService = ReturnType<typeof createCallService>;
@@ -43,6 +44,12 @@ const invalid = (field: string, key: Problem["key"], params?: Problem["params"])
 
 const notFound = (model: string) =>
   new NotFoundError("model.not_found", { params: { model: model.slice(0, 255) } });
+
+/** @throws {NotFoundError} there is no such model. */
+function there(route: Route | undefined, model: string): Route {
+  if (!route) throw notFound(model);
+  return route;
+}
 
 /** What a record may hold of a caller's own word: text that can be stored, at most 255 characters. */
 const label = (value: unknown): string | null => {
@@ -67,6 +74,8 @@ function parse(text: string, operation: Operation): Json {
   }
   return parsed;
 }
+
+const nothing: Json = {};
 
 const callable = new WeakMap<KeyPrincipal, readonly string[]>();
 
@@ -144,14 +153,7 @@ export function createCallService({
   limiter: Limiter;
   defaults: readonly string[];
 }) {
-  const there = (route: Route | undefined, model: string): Route => {
-    if (!route) throw notFound(model);
-    return route;
-  };
-  const resolve = (model: string): Soon<Route> => {
-    const route = registry.resolve(model);
-    return route instanceof Promise ? route.then((found) => there(found, model)) : there(route, model);
-  };
+  const resolve = (model: string): Soon<Route> => mapSoon(registry.resolve(model), there, model);
 
   /** Several models as one route; each may itself be a list. */
   const gather = async (
@@ -181,18 +183,17 @@ export function createCallService({
     /** What the key may name as `model`, in the order in which people look for it. */
     models: modelsOf,
 
-    /** How much is left to a key, as headers. */
-    headers: (key: KeyPrincipal): Promise<Record<string, string>> =>
-      limiter.open(limitedBy(key, null)).left(),
+    /** Who says how much is left to a key. */
+    limited: (key: KeyPrincipal): Limited => limiter.open(limitedBy(key, null)),
 
     /**
-     * Makes a call for an app key.
+     * Makes a call for an app key; `tracked` is how it ends before its time, and is let go when it is over.
      * @throws {ValidateError} not a request that makes sense, or a locked parameter. @throws {NotFoundError} a model that
      * does not exist, or is not this key's to call. @throws {UpstreamError} see {@link Gateway}.
      */
     async call(
-      { id, key, operation, text: arriving, ip, session, opened, renderError }: IncomingCall,
-      { signal, ended }: Ending,
+      { id, key, operation, text: arriving, ip, session, scope, renderError }: IncomingCall,
+      tracked: TrackedCall,
     ): Promise<{ answer: GatewayAnswer; headers: Record<string, string> }> {
       const text = await arriving;
       const parsed = parse(text, operation);
@@ -209,8 +210,8 @@ export function createCallService({
             if (Object.hasOwn(parsed, name)) throw invalid(name, "validate.locked");
         sent = withConfig(text, parsed, operation, config);
       }
-      const metadata = isObject(parsed.metadata) ? parsed.metadata : {};
-      const options = isObject(parsed.stream_options) ? parsed.stream_options : {};
+      const metadata = isObject(parsed.metadata) ? parsed.metadata : nothing;
+      const options = isObject(parsed.stream_options) ? parsed.stream_options : nothing;
       const body: Body = {
         operation,
         text: sent,
@@ -220,11 +221,11 @@ export function createCallService({
       };
       const endUser = label(operation === "messages" ? metadata.user_id : parsed.user);
       const allowance = limiter.open(limitedBy(key, endUser));
-      opened(() => allowance.left());
+      scope.limited = allowance;
       const answer = await gateway.call({
-        signal,
+        signal: tracked,
+        held: tracked,
         renderError,
-        ended,
         body,
         route,
         allowance,

@@ -112,7 +112,7 @@ export function createCompletionService({
             it.failure = error;
             return 'data: {"error":{"message":"failed"}}\n\n';
           },
-          ended: () => {},
+          held: undefined,
           facts: {
             id: asker.id,
             api: "completion",

@@ -132,6 +132,8 @@ const echoProvider = (timeouts: Timeouts): TargetProvider => ({
   keyless: true,
 });
 
+const routeOf = (routes: ReadonlyMap<string, Route>, name: string): Route | undefined => routes.get(name);
+
 /**
  * Creates the registry: what the settings name, the echo, and what is registered, which goes before. It is kept in memory; a
  * change counts in every process as soon as that of a key does.
@@ -238,6 +240,6 @@ export function createRegistry({
   };
   return {
     all,
-    resolve: (name) => mapSoon(all(), (routes) => routes.get(name)),
+    resolve: (name) => mapSoon(all(), routeOf, name),
   };
 }

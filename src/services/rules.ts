@@ -7,6 +7,9 @@ import { listUsableBudget } from "../sql/budget.ts";
 import { listAllRate } from "../sql/rate.ts";
 import { listAllRateLimit } from "../sql/rate-limit.ts";
 
+const orNone = (rules: Rules | undefined): Rules =>
+  rules ?? createRules({ limits: [], budgets: [], rates: [] });
+
 /**
  * The limits, budgets and rates that have been set, kept in memory; a change counts in every process as soon as that of a key
  * does. What is returned throws {@link FailError} where they were never read and the database is away.
@@ -30,6 +33,5 @@ export function knownRules({
   };
   const guarded = guard({ load });
   const cache = changes.cache(guarded.load);
-  return () =>
-    mapSoon(cache.get("all"), (rules) => rules ?? createRules({ limits: [], budgets: [], rates: [] }));
+  return () => mapSoon(cache.get("all"), orNone, undefined);
 }
