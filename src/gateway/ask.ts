@@ -134,6 +134,14 @@ export async function ask(
   if (type.startsWith("text/") && !type.startsWith("text/event-stream")) {
     throw malformed(`a stream of type ${type.slice(0, 100)}`);
   }
+  return begin(answer, { operation: sent.operation, dialect, reader });
+}
+
+/** Reads a stream up to its first event. @throws {UpstreamError} there is none, or it is an error. */
+async function begin(
+  answer: UpstreamAnswer,
+  { operation, dialect, reader }: { operation: Operation; dialect: Dialect; reader: AnswerReader },
+): Promise<StreamedAnswer> {
   const scanner = createEventScanner();
   const frames: Frame[] = [];
   while (frames.every(({ data }) => data === undefined)) {
@@ -145,11 +153,11 @@ export async function ask(
     } else frames.push(...scanner.push(piece));
   }
   // An error as the very first event can still be answered, or mended elsewhere.
-  const probe = dialect.reader(sent.operation);
+  const probe = dialect.reader(operation);
   const first = frames.find(({ data }) => data !== undefined) as Frame;
   probe.event(dataOf(first), first.name);
   if (probe.state.error !== undefined) throw failed(probe.state.error);
-  return { shape: sent.operation, reader, kind: "stream", answer, scanner, frames };
+  return { shape: operation, reader, kind: "stream", answer, scanner, frames };
 }
 
 const noEmbeddings = () => new ValidateError({ model: [{ key: "validate.no_embeddings" }] });

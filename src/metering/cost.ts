@@ -19,8 +19,15 @@ const millionScale = 6;
 const parsedPrices = new WeakMap<Price, Units>();
 
 function unitsOf(price: Price): Units {
-  const known = parsedPrices.get(price);
-  if (known) return known;
+  let known = parsedPrices.get(price);
+  if (!known) {
+    known = parsedUnits(price);
+    parsedPrices.set(price, known);
+  }
+  return known;
+}
+
+function parsedUnits(price: Price): Units {
   const texts = [
     price.prompt,
     price.cached ?? price.prompt,
@@ -33,7 +40,7 @@ function unitsOf(price: Price): Units {
   const scale = Math.max(...parsed.map((each) => each.scale));
   const [prompt = 0n, cached = 0n, cacheWrite = 0n, cacheWriteLong = 0n, completion = 0n, reasoning = 0n] =
     parsed.map((each) => rescale(each, scale).units);
-  const units = {
+  return {
     prompt,
     cached,
     cacheWrite,
@@ -42,8 +49,6 @@ function unitsOf(price: Price): Units {
     reasoning,
     scale: scale + millionScale,
   };
-  parsedPrices.set(price, units);
-  return units;
 }
 
 /** The price that holds at `at` for a prompt of this size: the newest version, and of that the highest tier reached. */

@@ -38,7 +38,17 @@ const immediate = () => new Promise<void>((resolve) => setImmediate(resolve));
 /** Until what had come in by now has been told: the first may run before the sockets are looked at, the second does not. */
 const turn = () => immediate().then(immediate);
 
-const keyOf = ({ hostname, port, serverName }: Endpoint) => `${hostname} ${port} ${serverName ?? ""}`;
+const keys = new WeakMap<Endpoint, string>();
+
+/** The name of a place, put together once. */
+function keyOf(to: Endpoint): string {
+  let key = keys.get(to);
+  if (key === undefined) {
+    key = `${to.hostname} ${to.port} ${to.serverName ?? ""}`;
+    keys.set(to, key);
+  }
+  return key;
+}
 
 /** Creates the pool of a process. `now` is in milliseconds that only go forward. */
 export function createConnectionPool({ now }: { now: () => number }): ConnectionPool {
@@ -79,11 +89,11 @@ export function createConnectionPool({ now }: { now: () => number }): Connection
 
   return {
     takeFresh(to) {
-      const connections = idle.get(keyOf(to)) ?? [];
-      const last = connections.at(-1);
+      const connections = idle.get(keyOf(to));
+      const last = connections?.at(-1);
       const at = now();
       if (!last?.connection.usable || at - last.since > freshMs || at >= last.until) return undefined;
-      connections.pop();
+      connections?.pop();
       return last.connection;
     },
     async take(to) {
