@@ -17,6 +17,9 @@ const { values } = parseArgs({
 const folder = await mkdtemp(join(tmpdir(), "llmops-faults-"));
 await chmod(folder, 0o711);
 
+/** Until then the service's memory falls in steps after a load, in milliseconds. */
+const settleMs = 30_000;
+
 /** A provider whose streams have 100 MB, and which knows how many are open. */
 const open = new Set<unknown>();
 const event = `data: ${JSON.stringify({ id: "x", choices: [{ index: 0, delta: { content: "x".repeat(10_000) } }] })}\n\n`;
@@ -74,14 +77,15 @@ try {
       for (const socket of sockets) socket.destroy();
     }
   };
-  const settle = async () => {
+  /** Memory once nothing is open, and garbage has been collected and given back. */
+  const settled = async (): Promise<number> => {
     for (let waited = 0; open.size > 0 && waited < 10_000; waited += 100) await Bun.sleep(100);
-    await Bun.sleep(2000);
+    await Bun.sleep(settleMs);
+    return service.memoryMib();
   };
 
   await drop(500);
-  await settle();
-  const idle = await service.memoryMib();
+  const idle = await settled();
   const stalled = await Promise.all(Array.from({ length: Number(values.stalled) }, client));
   await Bun.sleep(5000);
   const held = await service.memoryMib();
@@ -91,19 +95,16 @@ try {
     "150 MiB",
   ]);
   for (const socket of stalled) socket.destroy();
-  await settle();
-  const before = await service.memoryMib();
+  const before = await settled();
   await drop(Number(values.dropped));
-  await settle();
-  const once = await service.memoryMib();
+  const once = await settled();
   report.push([
     `growth after ${values.dropped} dropped streams`,
     `${(once - before).toFixed(0)} MiB`,
     "32 MiB",
   ]);
   await drop(Number(values.dropped));
-  await settle();
-  const twice = await service.memoryMib();
+  const twice = await settled();
   report.push(["growth after as many again", `${(twice - once).toFixed(0)} MiB`, "4 MiB"]);
   report.push(["connections left open at the provider", String(open.size), "0"]);
 } finally {
