@@ -28,11 +28,14 @@ const limitsTaken = new WeakMap<Target["rules"], readonly LimitName[]>();
 function limitsOf({ rules }: Target): readonly LimitName[] {
   let known = limitsTaken.get(rules);
   if (!known) {
-    known = limitNames.filter((name) => !rules.drop?.includes(name));
+    known = withoutDropped(rules);
     limitsTaken.set(rules, known);
   }
   return known;
 }
+
+const withoutDropped = ({ drop = [] }: Target["rules"]): readonly LimitName[] =>
+  limitNames.filter((name) => !drop.includes(name));
 
 /** Longest answer where nobody has set a limit, in tokens; it is sent to the provider where a budget relies on it. */
 const outputTokensDefault = 4096;

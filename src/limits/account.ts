@@ -54,14 +54,16 @@ export interface Reservation {
   output: number;
 }
 
-const chargeOf = ({ budget, endUser, period, rates, reserved, unchecked }: Account): Charge => ({
-  budget_id: budget.id,
-  end_user: endUser,
-  starts_at: period.startsAt,
-  currency: budget.currency,
-  bound: budget.hard && !unchecked ? fromUnits(reserved) : null,
-  ...(rates && { rates }),
-});
+function chargeOf({ budget, endUser, period, rates, reserved, unchecked }: Account): Charge {
+  const charge: Charge = {
+    budget_id: budget.id,
+    end_user: endUser,
+    starts_at: period.startsAt,
+    currency: budget.currency,
+    bound: budget.hard && !unchecked ? fromUnits(reserved) : null,
+  };
+  return rates ? { ...charge, rates } : charge;
+}
 
 /** How the JSON of a charge begins; the same for all calls of a period. */
 const heads = new WeakMap<Period, string>();

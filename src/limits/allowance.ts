@@ -403,7 +403,8 @@ export class CallAllowance implements LimitedAllowance {
   #warning({ budget, meter, period }: Account): string | undefined {
     const share = meter.pool.spentShare();
     if (share === undefined) return undefined;
-    const passed = budget.warn_at.findLast((at) => at <= share);
+    let passed: number | undefined;
+    for (const at of budget.warn_at) if (at <= share) passed = at;
     if (passed === undefined) return undefined;
     const { warned, log } = this.#shared;
     const key = `${budget.id} ${period.startsAt} ${passed}`;
