@@ -60,15 +60,11 @@ function mediaParts(value: unknown): number {
   return count;
 }
 
-/** Whether a body may hold anything but text, at a glance; any word may be spelt with escapes. */
-const mediaWords = /"(?:[a-z]+_)?(?:image|file|audio|video|document)(?:_[a-z]+)?"/;
-const mayHoldMedia = (text: string) => mediaWords.test(text) || text.includes("\\u");
-
 /** The bound of an attempt at `target`. */
 export function tokenBound({ operation, text, parsed }: Body, target: Target): TokenBound {
-  const media = mayHoldMedia(text) ? mediaParts(parsed.messages) : 0;
-  const input = Buffer.byteLength(text) + media * (target.imageTokensMax ?? mediaTokensDefault);
   if (operation === "count_tokens") return { input: 0, output: 0, outputMin: 0, answers: 0, said: true };
+  const media = mediaParts(parsed.messages) * (target.imageTokensMax ?? mediaTokensDefault);
+  const input = Buffer.byteLength(text) + media;
   if (operation === "embeddings") return { input, output: 0, outputMin: 0, answers: 0, said: true };
   const limits = limitsOf(target);
   // Who says both leaves it to the provider which one counts.

@@ -118,8 +118,8 @@ function redacted(text: string): string {
 /** The question as it is kept: a JSON text in one line, its characters spelt out so that it can be searched. */
 function questionOf({ content, body: { text, parsed } }: GatewayCall): CallContent {
   if (content === "none") return {};
-  const plain =
-    text.includes("\\u") || text.includes("\n") || text.includes("\r") ? JSON.stringify(parsed) : text;
+  const escaped = text.includes("\\") && text.includes("\\u");
+  const plain = escaped || text.includes("\n") || text.includes("\r") ? JSON.stringify(parsed) : text;
   const kept = storableJson(content === "redacted" ? redacted(plain) : plain);
   if (kept.length <= questionMax) return { question: kept };
   return { question: storableJson(JSON.stringify(kept.slice(0, questionMax))), truncated: true };

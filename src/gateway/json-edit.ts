@@ -90,8 +90,8 @@ function editFirst(text: string, key: string, value: string): string | undefined
   const spelt = JSON.stringify(key);
   let at = text.indexOf("{") + 1;
   while (isSpace(text.charCodeAt(at))) at++;
-  if (!text.startsWith(spelt, at) || text.includes("\\u") || text.indexOf(spelt, at + 1) !== -1)
-    return undefined;
+  const escaped = text.includes("\\") && text.includes("\\u");
+  if (escaped || !text.startsWith(spelt, at) || text.indexOf(spelt, at + 1) !== -1) return undefined;
   at += spelt.length;
   while (isSpace(text.charCodeAt(at))) at++;
   at++;

@@ -3,7 +3,8 @@
  * `text` is as `JSON.stringify` writes it, which spells out nothing else in this way.
  */
 export const storableJson = (text: string): string =>
-  text.includes("\\u0000") || text.includes("\\ud")
+  // One sign is found several times as fast as two.
+  text.includes("\\") && (text.includes("\\u0000") || text.includes("\\ud"))
     ? text.replace(/\\(u0000|ud[89a-f][0-9a-f]{2}|.)/g, (all, escaped: string) =>
         escaped.length > 1 ? "\\ufffd" : all,
       )
