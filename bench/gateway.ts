@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { load, median } from "./load.ts";
 import { type Child, start } from "./process.ts";
+import { completionPath as path, question, startService } from "./service.ts";
 
 const { values } = parseArgs({
   options: {
@@ -36,41 +37,6 @@ interface Peer {
   url: string;
   headers: Record<string, string>;
   child: Child;
-}
-
-const question = {
-  model: "bench",
-  messages: [
-    { role: "system", content: "You are a helpful assistant. ".repeat(10) },
-    { role: "user", content: "Tell me about foxes and dogs, please. ".repeat(10) },
-  ],
-};
-const path = "/v1/chat/completions";
-
-/** As in production. */
-async function startOurs(upstream: string): Promise<Peer> {
-  const owner = { email: "bench@example.com", password: "correct horse battery staple" };
-  const env = {
-    OPEN_API_BASE: `${upstream}/v1`,
-    OPEN_API_KEY: "sk-bench",
-    OPEN_API_MODEL: "bench",
-    LLMOPS_ADMIN_EMAIL: owner.email,
-    LLMOPS_ADMIN_PASSWORD: owner.password,
-  };
-  const child = await start([...system, executable, "serve", "--port", "0"], { folder, env });
-  let token = "";
-  const post = async (to: string, body: object) => {
-    const headers = {
-      "content-type": "application/json",
-      ...(token && { authorization: `Bearer ${token}` }),
-    };
-    const answer = await fetch(child.url + to, { method: "POST", headers, body: JSON.stringify(body) });
-    return ((await answer.json()) as { data: { id: string; key: string; access_token: string } }).data;
-  };
-  token = (await post("/auth/login", owner)).access_token;
-  const { id } = await post("/app", { config: { model: "bench" } });
-  const { key } = await post(`/app/${id}/key`, {});
-  return { name: "llmops", url: child.url, headers: { authorization: `Bearer ${key}` }, child };
 }
 
 async function startPortkey(upstream: string, runtime: string): Promise<Peer | undefined> {
@@ -121,7 +87,8 @@ try {
     },
   );
   await using bare = Object.assign(bareChild, { name: "bare proxy", headers: {}, child: bareChild });
-  const ours = await startOurs(upstream.url);
+  const service = await startService([...system, executable], { folder, upstream: upstream.url });
+  const ours: Peer = { name: "llmops", ...service };
   await using _ = ours.child;
   const onBun = await startPortkey(upstream.url, "bun");
   await using __ = onBun?.child;

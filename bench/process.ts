@@ -4,6 +4,7 @@ import { join } from "node:path";
 /** A child process that says where it listens, and ends with its scope. */
 export interface Child extends AsyncDisposable {
   url: string;
+  pid: number;
   /** Resident memory, in MiB; Linux only, elsewhere NaN. */
   memoryMib(): Promise<number>;
   /** CPU time of the process and of all below it so far, in milliseconds; Linux only, elsewhere 0. */
@@ -52,6 +53,7 @@ export async function start(
   }
   return {
     url,
+    pid: child.pid,
     cpuMs: () => cpuMsOf(child.pid),
     async memoryMib() {
       const status = await Bun.file(`/proc/${child.pid}/status`)

@@ -13,8 +13,6 @@ export interface Ending {
   complete: boolean;
   /** What is known of the answer; `undefined` where nothing came. */
   state: AnswerState | undefined;
-  /** Size of the question, for an estimate. */
-  questionBytes: number;
   /** What counts where nothing is known of the answer, rather than an estimate. */
   worst?: WorstCase | undefined;
 }
@@ -34,7 +32,8 @@ const uncachedUsage = (promptTokens: number, completionTokens: number): TokenUsa
  * question, and at least what has come is counted for the answer.
  */
 function consumptionOf(
-  { began, complete, state, questionBytes, worst }: Ending,
+  { began, complete, state, worst }: Ending,
+  questionBytes: number,
   prices: readonly Price[],
   at: Date,
 ): {
@@ -53,9 +52,12 @@ function consumptionOf(
   return { usage: { ...reported, completionTokens: written }, source: "estimate" };
 }
 
-/** The bill of one attempt at `target` that began at `at`: tokens by kind, who counted them, and what they cost. */
-export function billOf(target: Target, ending: Ending, at: Date): AttemptBill {
-  const { usage, source } = consumptionOf(ending, target.prices, at);
+/**
+ * The bill of one attempt at `target` that began at `at`: tokens by kind, who counted them, and what they cost. `questionBytes` is
+ * the size of the question, for an estimate.
+ */
+export function billOf(target: Target, ending: Ending, questionBytes: number, at: Date): AttemptBill {
+  const { usage, source } = consumptionOf(ending, questionBytes, target.prices, at);
   const priced = costOf(usage, target.prices, at);
   const bill: AttemptBill = {
     prompt_tokens: usage.promptTokens,

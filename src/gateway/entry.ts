@@ -33,7 +33,7 @@ export interface CallFacts {
 }
 
 /** How an attempt, or the call with it, came to its end. */
-export interface Outcome extends Omit<Ending, "questionBytes"> {
+export interface Outcome extends Ending {
   status: CallStatus;
   /** What the provider answered; `null` where it did not. */
   statusCode: number | null;
@@ -97,7 +97,8 @@ export interface EntryOptions {
 /** A class, as {@link OpenEntry.attempt}'s is, since they are made for every call: their methods are made once. */
 class OpenEntry implements Entry {
   readonly #options: EntryOptions;
-  readonly #createdAt: Date;
+  /** When the call came in. */
+  readonly createdAt: Date;
   readonly #createdText: string;
   readonly #attempts: AttemptRecord[] = [];
   readonly startedAt: number;
@@ -109,8 +110,8 @@ class OpenEntry implements Entry {
   constructor(options: EntryOptions) {
     this.#options = options;
     this.startedAt = options.now();
-    this.#createdAt = new Date(timeOf(options.facts.id));
-    this.#createdText = this.#createdAt.toISOString();
+    this.createdAt = new Date(timeOf(options.facts.id));
+    this.#createdText = this.createdAt.toISOString();
   }
 
   #record(end: CallEnd, tried: readonly AttemptRecord[], at: number): CallRecord {
@@ -157,7 +158,7 @@ class OpenEntry implements Entry {
     const { recorder, question, allowance, now } = this.#options;
     const begunAt = now();
     this.#usedModel = target.name;
-    const attempt = new EntryAttempt(this, { target, questionBytes, begunAt, createdAt: this.#createdAt });
+    const attempt = new EntryAttempt(this, target, questionBytes, begunAt);
     const standing = [...this.#attempts, attempt.standing(worst)];
     const first = this.#attempts.length === 0;
     attempt.written = recorder.open(
@@ -197,30 +198,27 @@ class OpenEntry implements Entry {
   }
 }
 
-/** What does not change of an attempt. Times are in milliseconds. */
-interface Begun {
-  target: Target;
-  questionBytes: number;
-  begunAt: number;
-  /** When its call came in. */
-  createdAt: Date;
-}
-
 class EntryAttempt implements OpenAttempt {
   written!: Promise<void>;
   readonly #entry: OpenEntry;
-  readonly #begun: Begun;
+  readonly #target: Target;
+  readonly #questionBytes: number;
+  /** In milliseconds, as its entry counts them. */
+  readonly #begunAt: number;
   #pieceMs: number | null = null;
 
-  constructor(entry: OpenEntry, begun: Begun) {
+  constructor(entry: OpenEntry, target: Target, questionBytes: number, begunAt: number) {
     this.#entry = entry;
-    this.#begun = begun;
+    this.#target = target;
+    this.#questionBytes = questionBytes;
+    this.#begunAt = begunAt;
   }
 
   #record(outcome: Outcome, endedAt: number): AttemptRecord {
-    const { target, questionBytes, begunAt, createdAt } = this.#begun;
-    const { status, statusCode, error, began, complete, state, worst } = outcome;
-    const bill = billOf(target, { began, complete, state, questionBytes, worst }, createdAt);
+    const { status, statusCode, error, state } = outcome;
+    const target = this.#target;
+    const begunAt = this.#begunAt;
+    const bill = billOf(target, outcome, this.#questionBytes, this.#entry.createdAt);
     const record: AttemptRecord = {
       provider: target.provider.name,
       model: target.upstreamName,
@@ -255,12 +253,12 @@ class EntryAttempt implements OpenAttempt {
       state: undefined,
       worst,
     };
-    return this.#record(outcome, this.#begun.begunAt);
+    return this.#record(outcome, this.#begunAt);
   }
 
   firstPiece(): void {
     const at = this.#entry.now();
-    this.#pieceMs ??= Math.round(at - this.#begun.begunAt);
+    this.#pieceMs ??= Math.round(at - this.#begunAt);
     this.#entry.ttftMs ??= Math.round(at - this.#entry.startedAt);
   }
 

@@ -12,6 +12,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { FailError } from "../errors/app-error.ts";
 import { type FileLock, tryExclusive } from "../file-lock.ts";
 import { newId, type Uuid } from "../id.ts";
 import { type CopyLine, lineBytesMax, writeLine } from "../sql/copy.ts";
@@ -58,7 +59,7 @@ export interface Journal extends Disposable {
   keep(): void;
   /**
    * Appends a line about a call. Resolves once it is in the file: lines of one turn of the event loop are written together.
-   * Rejects with what the system says, and then for all of them.
+   * Rejects with a {@link FailError}, and then for all of them.
    */
   append(id: Uuid, line: CopyLine): Promise<void>;
   /** These calls are in the database: a file that mentions no others is deleted. */
@@ -165,7 +166,7 @@ export function openJournal({
       written.resolve();
     } catch (error) {
       if (segment) close(segment);
-      written.reject(error);
+      written.reject(new FailError("journal.failed", { cause: error }));
     }
   };
   const flush = () => {

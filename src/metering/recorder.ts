@@ -2,7 +2,6 @@ import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Guard } from "../database/health.ts";
 import type { Sql } from "../database/pool.ts";
-import { FailError } from "../errors/app-error.ts";
 import type { Uuid } from "../id.ts";
 import type { Log } from "../log.ts";
 import { copyNull, copyText } from "../sql/copy.ts";
@@ -26,10 +25,6 @@ interface Ending {
   written: Promise<void>;
   items: Closed[];
 }
-
-const notWritten = (cause: unknown): never => {
-  throw new FailError("journal.failed", { cause });
-};
 
 /** A recorder over a journal and a database. Disposing of it writes what has ended. */
 export interface FlushingRecorder extends Recorder, AsyncDisposable {
@@ -182,7 +177,7 @@ export function createRecorder({
     open(standing, { question, charges } = {}) {
       const asked = question === undefined ? undefined : copyText(question);
       if (asked !== undefined) questions.set(standing.id, asked);
-      return journal.append(standing.id, openLine(rowOf(standing, charges), asked)).catch(notWritten);
+      return journal.append(standing.id, openLine(rowOf(standing, charges), asked));
     },
     close(record, { question, charges, answer, truncated = false } = {}) {
       const { id } = record;

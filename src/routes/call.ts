@@ -178,11 +178,12 @@ export type CallHandler = (
 
 /** What makes the calls, for the routes and for whoever goes past them. */
 export const createCallHandler =
-  ({ calls, drain, bodyBytesMax, renderEvent }: CallRoutesOptions): CallHandler =>
+  (options: CallRoutesOptions): CallHandler =>
   (operation, request, scope) => {
+    const { bodyBytesMax, renderEvent } = options;
     scope.untimed();
     return callModel(
-      { calls, drain },
+      options,
       {
         id: scope.requestId,
         key: keyOf(scope),

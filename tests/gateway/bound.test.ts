@@ -90,9 +90,9 @@ test("a call of which nothing more is heard is billed at what was kept back, wha
   for (const dearer of [{}, { cacheWrite: "4" }, { cacheWriteLong: "6" }, { reasoning: "8" }]) {
     const prices = [{ ...price, prompt: "3", completion: "5", ...plain, ...dearer }];
     const worst = { promptTokens: 1_000_000, completionTokens: 1_000_000 };
-    const ending = { began: true, complete: false, state: undefined, questionBytes: 1, worst };
+    const ending = { began: true, complete: false, state: undefined, worst };
     const [kept] = dearestAt(prices, at, worst.promptTokens);
-    expect(toUnits(billOf(target({ prices }), ending, at).cost ?? "")).toBe(
+    expect(toUnits(billOf(target({ prices }), ending, 1, at).cost ?? "")).toBe(
       ((kept?.prompt ?? 0n) + (kept?.completion ?? 0n)) * 1_000_000n,
     );
   }
