@@ -7,6 +7,7 @@ import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { drawPort } from "../tests/harness/port.ts";
 import { load, median } from "./load.ts";
 import { type Child, start } from "./process.ts";
 import { completionPath as path, question, startService } from "./service.ts";
@@ -41,7 +42,7 @@ interface Peer {
 
 async function startPortkey(upstream: string, runtime: string): Promise<Peer | undefined> {
   if (!values.portkey) return undefined;
-  const port = 20_000 + Math.floor(Math.random() * 12_000);
+  const port = drawPort();
   const script = join(values.portkey, "node_modules/@portkey-ai/gateway/build/start-server.js");
   const command = [...system, runtime, script, `--port=${port}`, "--headless"];
   const child = await start(command, { folder, env: { PATH: process.env.PATH ?? "" } });

@@ -3,6 +3,7 @@ import { RedisClient } from "bun";
 import { createRedisCache } from "../../src/gateway/cache-redis.ts";
 import { createLog } from "../../src/log.ts";
 import { until } from "../harness/people.ts";
+import { drawPort } from "../harness/port.ts";
 import { redisServer, testWithRedis } from "../harness/require.ts";
 
 const answer = {
@@ -30,7 +31,7 @@ async function startRedis(port: number) {
 testWithRedis(
   "an answer is shared through Redis; while Redis is away everything is a miss, and nothing waits",
   async () => {
-    const port = 20_000 + Math.floor(Math.random() * 20_000);
+    const port = drawPort();
     const lines: string[] = [];
     const log = createLog({ level: "info", format: "json", write: (line) => lines.push(line) });
     const url = `redis://127.0.0.1:${port}`;

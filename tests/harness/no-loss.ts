@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { TestDatabase } from "./database.ts";
 import { until } from "./people.ts";
+import { drawPort } from "./port.ts";
 import { createProgram } from "./program.ts";
 import { type Provider, startProvider } from "./provider.ts";
 
@@ -90,8 +91,7 @@ export async function startLoadedService({
   await using building = new AsyncDisposableStack();
   const provider = building.use(await startProvider());
   const program = building.use(createProgram(command && { command }));
-  // Below those that the system gives to outgoing connections (`ip_local_port_range`).
-  const port = 20_000 + Math.floor(Math.random() * 12_000);
+  const port = drawPort();
   const environment = {
     DATABASE_URL: url,
     LLMOPS_SECRET_KEY: "a secret of the tests, 32 bytes long or more",

@@ -64,7 +64,7 @@ export function dataOf<T>({ code, message, data }: Answer<T>): T {
 export const bearer = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` });
 
 /** Waits until `condition` holds; resolves with how long that took, in milliseconds. */
-export async function until(condition: () => Promise<boolean> | boolean, limitMs = 10_000): Promise<number> {
+export async function until(condition: () => Promise<boolean> | boolean, limitMs = 30_000): Promise<number> {
   const started = performance.now();
   while (!(await condition())) {
     if (performance.now() - started > limitMs) throw new Error(`it did not come within ${limitMs} ms`);
