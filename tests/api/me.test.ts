@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { startTestApp } from "../harness/app.ts";
-import { startWithPeople, until } from "../harness/people.ts";
+import { soonMs, startWithPeople, until } from "../harness/people.ts";
 
 test("says who is logged in, and follows a change of role within a second in every process", async () => {
   await using app = await startWithPeople();
@@ -14,7 +14,7 @@ test("says who is logged in, and follows a change of role within a second in eve
   await app.owner.call("POST", `/account/${person.id}`, { body: { role: "editor" } });
   for (const on of [app, second]) {
     const isEditor = async () => (await person.call("POST", "/app", { on })).code === "SUCCESS";
-    expect(await until(isEditor)).toBeLessThan(1000);
+    expect(await until(isEditor)).toBeLessThan(soonMs);
     expect((await person.call("GET", "/auth/me", { on })).data).toEqual({ ...me, role: "editor" });
   }
 });

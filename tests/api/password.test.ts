@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { startTestApp } from "../harness/app.ts";
-import { password, startWithPeople, until } from "../harness/people.ts";
+import { password, soonMs, startWithPeople, until } from "../harness/people.ts";
 
 const next = "another fine passphrase";
 
@@ -15,7 +15,7 @@ test("ends all sessions of the account within a second, in every process, and ta
   for (const person of [editor, elsewhere]) {
     for (const on of [app, second]) {
       const isOut = async () => (await person.call("GET", "/auth/me", { on })).code === "UNAUTHORIZED";
-      expect(await until(isOut)).toBeLessThan(1000);
+      expect(await until(isOut)).toBeLessThan(soonMs);
     }
     const body = { refresh_token: person.refreshToken };
     expect((await app.call("POST", "/auth/refresh", { body })).code).toBe("UNAUTHORIZED");

@@ -1,6 +1,14 @@
 import { expect, test } from "bun:test";
 import { startTestApp } from "../harness/app.ts";
-import { bearer, dataOf, type Person, startWithPeople, until, type WireTokens } from "../harness/people.ts";
+import {
+  bearer,
+  dataOf,
+  type Person,
+  soonMs,
+  startWithPeople,
+  until,
+  type WireTokens,
+} from "../harness/people.ts";
 
 const refresh = (app: { call: Person["call"] }, token: string) =>
   app.call<WireTokens>("POST", "/auth/refresh", { body: { refresh_token: token } });
@@ -35,7 +43,7 @@ test("refuses a token that comes again, and ends the whole family within a secon
     message: "登录已失效,请重新登录",
   });
   for (const token of all) {
-    for (const process of [app, second]) expect(await until(isOut(process, token))).toBeLessThan(1000);
+    for (const process of [app, second]) expect(await until(isOut(process, token))).toBeLessThan(soonMs);
   }
   // The thief's newest token is worth nothing, and neither is a third try with the first.
   for (const token of [tokens.refresh_token, first]) {
@@ -53,7 +61,7 @@ test("is won by one of many at the same moment, and the family ends", async () =
   const won = answers.filter(({ code }) => code === "SUCCESS");
   expect([won.length, answers.filter(({ code }) => code === "UNAUTHORIZED").length]).toEqual([1, 5]);
   const tokens = won[0]?.data;
-  expect(await until(isOut(app, tokens?.access_token ?? ""))).toBeLessThan(1000);
+  expect(await until(isOut(app, tokens?.access_token ?? ""))).toBeLessThan(soonMs);
   expect((await refresh(app, tokens?.refresh_token ?? "")).code).toBe("UNAUTHORIZED");
 });
 
@@ -73,7 +81,7 @@ test("lasts for 30 days from the last exchange on, and the access token for 15 m
   expect(await isOut(app, second.access_token)()).toBe(false);
   days(29);
   const third = dataOf(await refresh(app, second.refresh_token));
-  expect(await until(async () => !(await isOut(app, third.access_token)()))).toBeLessThan(1000);
+  expect(await until(async () => !(await isOut(app, third.access_token)()))).toBeLessThan(soonMs);
   days(30);
   expect((await refresh(app, third.refresh_token)).code).toBe("UNAUTHORIZED");
 });

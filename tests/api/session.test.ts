@@ -1,7 +1,15 @@
 import { expect, test } from "bun:test";
 import { newId } from "../../src/id.ts";
 import { startTestApp } from "../harness/app.ts";
-import { dataOf, firstOwner, type Person, password, startWithPeople, until } from "../harness/people.ts";
+import {
+  dataOf,
+  firstOwner,
+  type Person,
+  password,
+  soonMs,
+  startWithPeople,
+  until,
+} from "../harness/people.ts";
 
 interface WireSession {
   id: string;
@@ -33,7 +41,7 @@ test("ends one of them within a second in every process, and takes it from the l
   expect(ended).toMatchObject({ code: "SUCCESS", message: "登录会话已结束" });
   for (const on of [app, second]) {
     const isOut = async () => (await lost.call("GET", "/auth/me", { on })).code === "UNAUTHORIZED";
-    expect(await until(isOut)).toBeLessThan(1000);
+    expect(await until(isOut)).toBeLessThan(soonMs);
   }
   expect((await sessionsOf(app.owner)).map(({ id }) => id)).toEqual([app.owner.sessionId]);
   const again = await app.owner.call("POST", `/auth/session/${lost.sessionId}/delete`);

@@ -63,6 +63,12 @@ export function dataOf<T>({ code, message, data }: Answer<T>): T {
 
 export const bearer = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` });
 
+/**
+ * Within this what is promised within a second has come, on a machine that may stand still for a while: by the service's own clock
+ * the promise is tested where it is kept (`tests/auth/access-cache.test.ts`). In milliseconds.
+ */
+export const soonMs = 4000;
+
 /** Waits until `condition` holds; resolves with how long that took, in milliseconds. */
 export async function until(condition: () => Promise<boolean> | boolean, limitMs = 30_000): Promise<number> {
   const started = performance.now();

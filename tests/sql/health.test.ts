@@ -87,7 +87,7 @@ describe("the watch over the database", () => {
       if (it.health.up) await it.next("database cannot be reached");
       expect(
         await elapsed(async () => expect(await failure(it.service.ask(4))).toBeInstanceOf(FailError)),
-      ).toBeLessThan(100);
+      ).toBeLessThan(failWithinMs / 2);
 
       const back = it.next("database is back");
       end(it.proxy);
