@@ -1,6 +1,6 @@
 /**
  * `bun bench/objects.ts`: how many objects of each kind the service makes for a chat completion that is not streamed. Unlike time, that
- * is the same on every machine, and most of what can be done about the time.
+ * hardly depends on the machine, and is much of what can be done about the time.
  */
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
