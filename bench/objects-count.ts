@@ -1,6 +1,6 @@
 /**
- * Loaded into the service by `objects.ts`, before anything else: at SIGUSR2 it collects all garbage, and at SIGUSR1 it writes how many
- * objects there are of each kind into the file that OBJECTS_FILE names. Until the next collection that is all that were made.
+ * Loaded into the service by `objects.ts`, before anything else: at a signal it writes how many objects there are of each kind
+ * into the file that OBJECTS_FILE names, at SIGUSR2 after a collection. Until the next one that is all that were made.
  */
 import { heapStats } from "bun:jsc";
 import { writeFileSync } from "node:fs";

@@ -20,6 +20,7 @@ const leaves = [
   "address",
   "file-lock",
   "every",
+  "remembered",
   "soon",
 ];
 
@@ -59,6 +60,7 @@ const table: Record<string, Room> = {
   drain: { rooms: [], packages: [] },
   address: { rooms: [], packages: ["node:net"] },
   every: { rooms: [], packages: [] },
+  remembered: { rooms: [], packages: [] },
   soon: { rooms: [], packages: [] },
   "file-lock": { rooms: [], packages: ["bun:sqlite", "node:fs"] },
 };

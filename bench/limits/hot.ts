@@ -5,6 +5,7 @@ import { createDatabase } from "../../tests/harness/database.ts";
 import { startFleet } from "../../tests/harness/fleet.ts";
 import { load, median } from "../load.ts";
 import { cpuMs, start } from "../process.ts";
+import { completionPath, question } from "../service.ts";
 import { scopes } from "./money.ts";
 import type { Report } from "./report.ts";
 import type { Options } from "./setting.ts";
@@ -17,15 +18,7 @@ const laterMs = 500;
 /** A backend that does nothing tells its statistics after 10 s. */
 const statisticsMs = 11_000;
 
-const question = {
-  model: "app",
-  user: "u",
-  max_tokens: 256,
-  messages: [
-    { role: "system", content: "You are a helpful assistant. ".repeat(10) },
-    { role: "user", content: "Tell me about foxes and dogs, please. ".repeat(10) },
-  ],
-};
+const asked = { ...question, model: "app", user: "u", max_tokens: 256 };
 
 /** One process and what was measured of it. */
 interface Side {
@@ -53,7 +46,7 @@ async function startSide(
     for (const scope of scopes) await fleet.limit({ scope, subject: subjects[scope], ...most });
     await fleet.budget({ subject_id: appId, amount: "1000000000000", warn_at: [0.8] });
   }
-  const post = { headers: { authorization: `Bearer ${key}` }, body: JSON.stringify(question) };
+  const post = { headers: { authorization: `Bearer ${key}` }, body: JSON.stringify(asked) };
   let calls = 0;
   return {
     async transactions() {
@@ -67,7 +60,7 @@ async function startSide(
     },
     async measure(time) {
       const before = await cpuMs(fleet.pid(0));
-      const result = await load(`${fleet.urls[0]}/v1/chat/completions`, { connections, seconds: time, post });
+      const result = await load(fleet.urls[0] + completionPath, { connections, seconds: time, post });
       if (result.errors > 0) throw new Error(`${result.errors} errors of ${result.calls}`);
       calls += result.calls;
       // What it does later for these calls is theirs too.

@@ -7,6 +7,7 @@ import { isObject, type Json, listOr } from "../providers/json.ts";
 import { openaiDialect } from "../providers/openai-dialect.ts";
 import type { Call, UpstreamAnswer } from "../providers/transport.ts";
 import type { AnswerReader } from "../providers/usage.ts";
+import { remembered } from "../remembered.ts";
 import { type Body, upstreamBody } from "./body.ts";
 import { createEventScanner, type EventScanner, type Frame } from "./sse.ts";
 import type { Target, TargetProvider } from "./target.ts";
@@ -43,15 +44,11 @@ const dialects: Readonly<Record<"openai" | "anthropic", Dialect>> = {
 export const dialectOf = ({ dialect }: TargetProvider): Dialect =>
   dialects[dialect === "echo" ? "openai" : dialect];
 
-const endpoints = new WeakMap<TargetProvider, Map<Operation, Endpoint>>();
+const endpointsOf = remembered((_: TargetProvider) => new Map<Operation, Endpoint>());
 
 /** Where a provider is asked for an operation; made once, as long as the provider stays as it is. */
 function endpointOf(provider: TargetProvider, operation: Operation, dialect: Dialect): Endpoint {
-  let known = endpoints.get(provider);
-  if (!known) {
-    known = new Map();
-    endpoints.set(provider, known);
-  }
+  const known = endpointsOf(provider);
   let endpoint = known.get(operation);
   if (!endpoint) {
     endpoint = dialect.endpoint(operation, provider);

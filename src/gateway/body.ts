@@ -3,6 +3,7 @@ import type { Json } from "../providers/json.ts";
 import { acceptsAll, parametersFor, type ReasoningMode, traitsOf } from "../providers/parameter-rules.ts";
 import { toMessagesRequest } from "../providers/translate/chat-to-messages.ts";
 import { toChatRequest } from "../providers/translate/messages-to-chat.ts";
+import { remembered } from "../remembered.ts";
 import { editJson } from "./json-edit.ts";
 import type { Target } from "./target.ts";
 
@@ -37,17 +38,10 @@ interface Changes {
 const unchanged: Changes = { set: {}, remove: [] };
 
 /** Targets that nothing is known of, or set for, that would change parameters: most of them. */
-const lenient = new WeakMap<Target, boolean>();
-
-function isLenient(target: Target): boolean {
-  let known = lenient.get(target);
-  if (known === undefined) {
-    const { drop = [], rename = {} } = target.rules;
-    known = drop.length === 0 && Object.keys(rename).length === 0 && acceptsAll(target.upstreamName);
-    lenient.set(target, known);
-  }
-  return known;
-}
+const isLenient = remembered(
+  ({ upstreamName, rules: { drop = [], rename = {} } }: Target) =>
+    drop.length === 0 && Object.keys(rename).length === 0 && acceptsAll(upstreamName),
+);
 
 /** What the model's rules change of the parameters; nothing for most. */
 function ruled(parsed: Json, target: Target, always: readonly string[] = []): Changes {

@@ -1,4 +1,5 @@
 import { isObject, type Json } from "../providers/json.ts";
+import { remembered } from "../remembered.ts";
 import type { Body } from "./body.ts";
 import { editJson } from "./json-edit.ts";
 import type { Target } from "./target.ts";
@@ -20,22 +21,10 @@ export interface TokenBound {
 /** How callers limit an answer's length. */
 const limitNames = ["max_completion_tokens", "max_tokens"] as const;
 
-type LimitName = (typeof limitNames)[number];
-
-const limitsTaken = new WeakMap<Target["rules"], readonly LimitName[]>();
-
 /** Those that reach the target: its model's rules may drop them. */
-function limitsOf({ rules }: Target): readonly LimitName[] {
-  let known = limitsTaken.get(rules);
-  if (!known) {
-    known = withoutDropped(rules);
-    limitsTaken.set(rules, known);
-  }
-  return known;
-}
-
-const withoutDropped = ({ drop = [] }: Target["rules"]): readonly LimitName[] =>
-  limitNames.filter((name) => !drop.includes(name));
+const limitsOf = remembered(({ rules: { drop = [] } }: Target) =>
+  limitNames.filter((name) => !drop.includes(name)),
+);
 
 /** Longest answer where nobody has set a limit, in tokens; it is sent to the provider where a budget relies on it. */
 const outputTokensDefault = 4096;

@@ -18,6 +18,7 @@ import type { Body } from "./body.ts";
 import { canonicalKey, entryBytesMax, type ResponseCache } from "./cache.ts";
 import type { Admitted, Chooser } from "./choose.ts";
 import { type CallFacts, type Entry, type OpenAttempt, openEntry } from "./entry.ts";
+import { hasEscapes } from "./json-edit.ts";
 import { relay, type StreamEnd } from "./relay.ts";
 import { retryDelayMs, sleep } from "./retry.ts";
 import type { Route, Target } from "./target.ts";
@@ -118,8 +119,8 @@ function redacted(text: string): string {
 /** The question as it is kept: a JSON text in one line, its characters spelt out so that it can be searched. */
 function questionOf({ content, body: { text, parsed } }: GatewayCall): CallContent {
   if (content === "none") return {};
-  const escaped = text.includes("\\") && text.includes("\\u");
-  const plain = escaped || text.includes("\n") || text.includes("\r") ? JSON.stringify(parsed) : text;
+  const spells = hasEscapes(text) || text.includes("\n") || text.includes("\r");
+  const plain = spells ? JSON.stringify(parsed) : text;
   const kept = storableJson(content === "redacted" ? redacted(plain) : plain);
   if (kept.length <= questionMax) return { question: kept };
   return { question: storableJson(JSON.stringify(kept.slice(0, questionMax))), truncated: true };
@@ -151,9 +152,9 @@ function endTry(
   error: unknown,
   signal: CallSignal,
 ) {
+  if (!attempt || !permit) return;
   const left = hasLeft(signal);
   const began = asked && (left || mayHaveBegun(error, statusCode));
-  if (!attempt || !permit) return;
   if (!began) permit.cancel();
   attempt.end({
     status: left ? "cancelled" : "error",

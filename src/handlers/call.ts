@@ -1,6 +1,7 @@
 import type { KeyPrincipal } from "../auth/principal.ts";
 import type { Drain } from "../drain.ts";
 import type { GatewayAnswer } from "../gateway/call.ts";
+import { remembered } from "../remembered.ts";
 import type { CallService, IncomingCall } from "../services/call.ts";
 
 interface Needs {
@@ -9,18 +10,14 @@ interface Needs {
 }
 
 /** What the answers to a key have in common; to copy headers takes a fifth of the time of putting them together. */
-const known = new WeakMap<KeyPrincipal, Map<string, Headers>>();
+const commonOf = remembered((_: KeyPrincipal) => new Map<string, Headers>());
 
 /** The headers of every answer of a model: which app, and which model at which provider. */
 function headersOf(
   key: KeyPrincipal,
   { contentType, model, provider, cache }: Omit<GatewayAnswer, "body">,
 ): Headers {
-  let all = known.get(key);
-  if (!all) {
-    all = new Map();
-    known.set(key, all);
-  }
+  const all = commonOf(key);
   const kind = `${contentType}\n${model}\n${provider}\n${cache}`;
   let headers = all.get(kind);
   if (!headers) {

@@ -1,5 +1,6 @@
 import type { Price } from "../gateway/target.ts";
 import type { TokenUsage } from "../providers/usage.ts";
+import { remembered } from "../remembered.ts";
 import { formatDecimal, parseDecimal, rescale, unitsAt } from "./money.ts";
 
 /** A price's amounts as whole numbers of the same unit: ten to the power of minus `scale`, per token. */
@@ -16,18 +17,7 @@ interface Units {
 /** Prices are per million tokens. */
 const millionScale = 6;
 
-const parsedPrices = new WeakMap<Price, Units>();
-
-function unitsOf(price: Price): Units {
-  let known = parsedPrices.get(price);
-  if (!known) {
-    known = parsedUnits(price);
-    parsedPrices.set(price, known);
-  }
-  return known;
-}
-
-function parsedUnits(price: Price): Units {
+const unitsOf = remembered((price: Price): Units => {
   const texts = [
     price.prompt,
     price.cached ?? price.prompt,
@@ -49,7 +39,7 @@ function parsedUnits(price: Price): Units {
     reasoning,
     scale: scale + millionScale,
   };
-}
+});
 
 /** The price that holds at `at` for a prompt of this size: the newest version, and of that the highest tier reached. */
 export function priceAt(prices: readonly Price[], at: Date, promptTokens: number): Price | undefined {
@@ -114,21 +104,14 @@ const free: Omit<Units, "scale"> = {
   reasoning: 0n,
 };
 
-const dearestPrices = new WeakMap<Price, Dearest>();
-
-function dearestOf(price: Price): Dearest {
-  let known = dearestPrices.get(price);
-  if (!known) {
-    const { prompt, cached, cacheWrite, cacheWriteLong, completion, reasoning, scale } = unitsOf(price);
-    known = {
-      prompt: unitsAt(highest(prompt, cached, cacheWrite, cacheWriteLong), scale),
-      completion: unitsAt(highest(completion, reasoning), scale),
-      currency: price.currency,
-    };
-    dearestPrices.set(price, known);
-  }
-  return known;
-}
+const dearestOf = remembered((price: Price): Dearest => {
+  const { prompt, cached, cacheWrite, cacheWriteLong, completion, reasoning, scale } = unitsOf(price);
+  return {
+    prompt: unitsAt(highest(prompt, cached, cacheWrite, cacheWriteLong), scale),
+    completion: unitsAt(highest(completion, reasoning), scale),
+    currency: price.currency,
+  };
+});
 
 /** So many tokens of a question and of its answer, all of the kinds that cost most at `at`. */
 export function dearestUsage(

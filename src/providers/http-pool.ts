@@ -1,3 +1,4 @@
+import { remembered } from "../remembered.ts";
 import { type Connection, type Endpoint, openConnection } from "./http-connection.ts";
 
 /** Connections that are open and idle, to be used again. */
@@ -38,17 +39,10 @@ const immediate = () => new Promise<void>((resolve) => setImmediate(resolve));
 /** Until what had come in by now has been told: the first may run before the sockets are looked at, the second does not. */
 const turn = () => immediate().then(immediate);
 
-const keys = new WeakMap<Endpoint, string>();
-
-/** The name of a place, put together once. */
-function keyOf(to: Endpoint): string {
-  let key = keys.get(to);
-  if (key === undefined) {
-    key = `${to.hostname} ${to.port} ${to.serverName ?? ""}`;
-    keys.set(to, key);
-  }
-  return key;
-}
+/** The name of a place. */
+const keyOf = remembered(
+  ({ hostname, port, serverName }: Endpoint) => `${hostname} ${port} ${serverName ?? ""}`,
+);
 
 /** Creates the pool of a process. `now` is in milliseconds that only go forward. */
 export function createConnectionPool({ now }: { now: () => number }): ConnectionPool {

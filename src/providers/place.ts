@@ -1,3 +1,4 @@
+import { remembered } from "../remembered.ts";
 import type { Endpoint } from "./http-connection.ts";
 import { isField } from "./http-head.ts";
 
@@ -47,19 +48,13 @@ export const createPlaces = (): ((url: string) => Place) => {
 type Fields = Readonly<Record<string, string>>;
 
 /** The lines of headers as they are sent, each checked; made once. @throws {TypeError} one that cannot be sent. */
-export const createFieldLines = (): ((headers: Fields) => string) => {
-  const known = new WeakMap<Fields, string>();
-
-  return (headers) => {
-    let lines = known.get(headers);
-    if (lines !== undefined) return lines;
-    lines = "";
+export const createFieldLines = (): ((headers: Fields) => string) =>
+  remembered((headers) => {
+    let lines = "";
     for (const [name, text] of Object.entries(headers)) {
       const value = text.trim();
       if (!isField(name, value)) throw new TypeError(`the header ${name} cannot be sent`);
       lines += `${name}: ${value}\r\n`;
     }
-    known.set(headers, lines);
     return lines;
-  };
-};
+  });

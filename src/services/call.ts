@@ -10,7 +10,8 @@ import { isUuid, type Uuid } from "../id.ts";
 import type { Caller, LimitedAllowance, Limiter } from "../limits/limiter.ts";
 import { storableText } from "../metering/storable.ts";
 import type { Operation } from "../providers/dialect.ts";
-import { isObject, type Json } from "../providers/json.ts";
+import { isObject, type Json, objectOr } from "../providers/json.ts";
+import { remembered } from "../remembered.ts";
 import { mapSoon, type Soon } from "../soon.ts";
 import type { AppConfig } from "../sql/app.ts";
 import type { Registry } from "./registry.ts";
@@ -75,23 +76,13 @@ function parse(text: string, operation: Operation): Json {
   return parsed;
 }
 
-const nothing: Json = {};
-
-const callable = new WeakMap<KeyPrincipal, readonly string[]>();
-
 /** The names that a key may call: its app, by either name, and what the app's config names. */
-export function modelsOf(key: KeyPrincipal): readonly string[] {
-  let names = callable.get(key);
-  if (!names) {
-    const { appId, models, app } = key;
-    const { model, targets = [], models: more = [] } = app.config;
-    const named = [model, ...targets.map((target) => target.model), ...more];
-    const all = ["app", appId, ...new Set(named.filter((name) => name !== undefined))];
-    names = models.length === 0 ? all : all.filter((name) => models.includes(name));
-    callable.set(key, names);
-  }
-  return names;
-}
+export const modelsOf = remembered(({ appId, models, app }: KeyPrincipal): readonly string[] => {
+  const { model, targets = [], models: more = [] } = app.config;
+  const named = [model, ...targets.map((target) => target.model), ...more];
+  const all = ["app", appId, ...new Set(named.filter((name) => name !== undefined))];
+  return models.length === 0 ? all : all.filter((name) => models.includes(name));
+});
 
 /** An app's parameters under the names of the Anthropic dialect; those that it does not have are left out. */
 const messagesParameters: Readonly<Record<string, string>> = {
@@ -210,8 +201,8 @@ export function createCallService({
             if (Object.hasOwn(parsed, name)) throw invalid(name, "validate.locked");
         sent = withConfig(text, parsed, operation, config);
       }
-      const metadata = isObject(parsed.metadata) ? parsed.metadata : nothing;
-      const options = isObject(parsed.stream_options) ? parsed.stream_options : nothing;
+      const metadata = objectOr(parsed.metadata);
+      const options = objectOr(parsed.stream_options);
       const body: Body = {
         operation,
         text: sent,
