@@ -59,48 +59,56 @@ function isBeyond(parts: readonly Part[], bound: string): boolean {
   return about > Number(bound) * (1 - slack) && totalOf(parts) > toUnits(bound);
 }
 
-/** A call, and the budgets that it counts towards. */
-export interface ChargedCall {
-  record: CallRecord;
-  charges: readonly Charge[];
-}
-
-/** The rows of calls in the ledger: one for each of their budgets and currencies. */
-export function ledgerOf(
-  calls: readonly ChargedCall[],
-  kind: LedgerAccount["kind"],
-  at: string,
-): LedgerRow[] {
+/** Calls as rows of the ledger: one for each of their budgets and currencies. */
+export class Bookings {
+  readonly rows: LedgerRow[] = [];
+  readonly #kind: LedgerAccount["kind"];
+  /** ISO 8601. */
+  readonly #at: string;
   /** By budget and user; each may have several periods, currencies and rates. */
-  const accounts = new Map<string, LedgerAccount[]>();
-  const accountOf = ({ budget_id, end_user, starts_at }: Charge, { currency, rate }: Part): LedgerAccount => {
+  readonly #accounts = new Map<string, LedgerAccount[]>();
+
+  constructor(kind: LedgerAccount["kind"], at = new Date().toISOString()) {
+    this.#kind = kind;
+    this.#at = at;
+  }
+
+  add(record: CallRecord, charges: readonly Charge[]): void {
+    for (const charge of charges) {
+      const parts = partsOf(charge, record);
+      const bound_exceeded = this.#kind === "call" && charge.bound !== null && isBeyond(parts, charge.bound);
+      for (const part of parts) {
+        const { cost, amount } = part;
+        const account = this.#account(charge, part);
+        this.rows.push({ account, id: newId(), request_id: record.id, cost, amount, bound_exceeded });
+      }
+    }
+  }
+
+  #account({ budget_id, end_user, starts_at }: Charge, { currency, rate }: Part): LedgerAccount {
     const key = end_user === "" ? budget_id : `${budget_id} ${end_user}`;
-    let known = accounts.get(key);
+    let known = this.#accounts.get(key);
     if (!known) {
       known = [];
-      accounts.set(key, known);
+      this.#accounts.set(key, known);
     }
     for (const account of known) {
       if (account.starts_at === starts_at && account.currency === currency && account.rate === rate)
         return account;
     }
-    const account = { budget_id, end_user, starts_at, kind, holder_id: null, currency, rate, created_at: at };
+    const account = {
+      budget_id,
+      end_user,
+      starts_at,
+      kind: this.#kind,
+      holder_id: null,
+      currency,
+      rate,
+      created_at: this.#at,
+    };
     known.push(account);
     return account;
-  };
-  const rows: LedgerRow[] = [];
-  for (const { record, charges } of calls) {
-    for (const charge of charges) {
-      const parts = partsOf(charge, record);
-      const bound_exceeded = kind === "call" && charge.bound !== null && isBeyond(parts, charge.bound);
-      for (const part of parts) {
-        const { cost, amount } = part;
-        const account = accountOf(charge, part);
-        rows.push({ account, id: newId(), request_id: record.id, cost, amount, bound_exceeded });
-      }
-    }
   }
-  return rows;
 }
 
 /** A call as it stands in its table. */
@@ -126,7 +134,8 @@ export function correctionOf(
     amount: negated(amount),
     bound_exceeded: false,
   }));
-  const again = records.map((record) => {
+  const again = new Bookings("reprice", at);
+  for (const record of records) {
     const time = new Date(record.created_at);
     const charges = record.charges.map((charge) => {
       const rates: Record<string, string> = { ...charge.rates };
@@ -136,9 +145,9 @@ export function correctionOf(
       }
       return { ...charge, rates };
     });
-    return { record, charges };
-  });
-  return [...undone, ...ledgerOf(again, "reprice", at)];
+    again.add(record, charges);
+  }
+  return [...undone, ...again.rows];
 }
 
 const negated = (amount: string): string => fromUnits(-toUnits(amount));

@@ -3,13 +3,25 @@ import type { Uuid } from "../id.ts";
 import { type CopyLine, copyNull, copyTab } from "../sql/copy.ts";
 import { requestLine, requestLineLength, requestOfLine } from "../sql/request.ts";
 import { attemptsJson, type StoredAttempt, wholeAttempts } from "./attempts.ts";
-import type { Closed } from "./flush.ts";
 import { type CallRecord, type Charge, type Charges, type Refusal, toCharges } from "./record.ts";
 
 /** The first value of a line, which tells what it is; the row of the call follows, which begins with its id. */
 const heads = { open: "o", close: "c" } as const;
 const headLength = heads.open.length + copyTab.length;
 const idLength = 36;
+
+/** A call that is over and not in the database yet. */
+export interface Closed {
+  id: Uuid;
+  record: CallRecord;
+  charges: Charges | undefined;
+  /** The two above as `copy` takes them. */
+  row: CopyLine;
+  /** JSON texts, alike. */
+  question: string;
+  answer: string;
+  truncated: boolean;
+}
 
 /** A call as its row in the form of `copy`: what stands in the journal goes into the database as it is. */
 export const rowOf = (record: CallRecord, charges: Charges | undefined): CopyLine =>
@@ -52,29 +64,48 @@ function* linesOf(path: string): Generator<Line> {
   }
 }
 
+/** What {@link rowOf} was given, from its values. @throws {SyntaxError} it is not whole. */
+function callOf(values: readonly string[]): Pick<Closed, "id" | "record" | "charges" | "row"> {
+  const { attempts, charges, refusal, ...row } = requestOfLine(values);
+  const call = row as Omit<CallRecord, "attempts">;
+  const record = {
+    ...call,
+    attempts: wholeAttempts(call, attempts as StoredAttempt[]),
+    ...(refusal ? { refusal: refusal as Refusal } : {}),
+  };
+  return {
+    id: row.id,
+    record,
+    charges: charges ? toCharges(charges as Charge[]) : undefined,
+    row: [values.join(copyTab)],
+  };
+}
+
+/** Calls from their rows, and the lines of those that have content, in the same order. */
+export function* closedOf(rows: Iterable<string>, contents: Iterator<string>): Generator<Closed> {
+  let content = contents.next();
+  for (const row of rows) {
+    const call = callOf(row.split(copyTab));
+    const [id, , question = copyNull, answer = copyNull, truncated] = content.done
+      ? []
+      : content.value.split(copyTab);
+    if (id !== call.id) {
+      yield { ...call, question: copyNull, answer: copyNull, truncated: false };
+      continue;
+    }
+    yield { ...call, question, answer, truncated: truncated === "true" };
+    content = contents.next();
+  }
+}
+
 /** A line's parts; `undefined` where it was not written whole. */
-function partsOf({ kind, id, text }: Line): Closed | undefined {
+function partsOf({ kind, text }: Line): Closed | undefined {
   const values = text.split(copyTab);
   const content = values.splice(requestLineLength);
   if (content.length !== (kind === "open" ? 1 : 3)) return undefined;
   const [question = copyNull, answer = copyNull, truncated = "false"] = content;
   try {
-    const { attempts, charges, refusal, ...row } = requestOfLine(values);
-    const call = row as Omit<CallRecord, "attempts">;
-    const record = {
-      ...call,
-      attempts: wholeAttempts(call, attempts as StoredAttempt[]),
-      ...(refusal ? { refusal: refusal as Refusal } : {}),
-    };
-    return {
-      id,
-      record,
-      charges: charges ? toCharges(charges as Charge[]) : undefined,
-      row: [values.join(copyTab)],
-      question,
-      answer,
-      truncated: truncated === "true",
-    };
+    return { ...callOf(values), question, answer, truncated: truncated === "true" };
   } catch {
     return undefined;
   }

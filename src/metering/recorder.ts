@@ -5,14 +5,17 @@ import type { Sql } from "../database/pool.ts";
 import type { Uuid } from "../id.ts";
 import type { Log } from "../log.ts";
 import { copyNull, copyText } from "../sql/copy.ts";
-import { type Closed, closedJson, sizeOf, writeOrReject } from "./flush.ts";
+import { Batch, sizeOf } from "./batch.ts";
+import { closedJson, writeOrReject } from "./flush.ts";
 import { type Journal, rejectedName } from "./journal.ts";
-import { closeLine, createJournalReader, openLine, rowOf } from "./lines.ts";
+import { type Closed, closeLine, createJournalReader, openLine, rowOf } from "./lines.ts";
 import type { Recorder } from "./record.ts";
 
 /** How often what has ended is written to the database, in milliseconds; sooner when a batch is full. */
 const flushMs = 200;
 const batchMax = 1000;
+/** The same, in characters. */
+const batchSizeMax = 4 * 1024 * 1024;
 /** Most of what waits for the database that is kept in memory, in characters; the rest is read back from the journal. */
 const waitingMax = 32 * 1024 * 1024;
 /** Longest pause between attempts while the database is away, in milliseconds. */
@@ -23,7 +26,7 @@ const disposeMs = 5000;
 /** Calls whose ends the journal writes together. */
 interface Ending {
   written: Promise<void>;
-  items: Closed[];
+  ids: Uuid[];
 }
 
 /** A recorder over a journal and a database. Disposing of it writes what has ended. */
@@ -54,8 +57,13 @@ export function createRecorder({
 }): FlushingRecorder {
   /** Questions of calls in flight, until they end. */
   const questions = new Map<Uuid, string>();
-  let queue: Closed[] = [];
-  let queued = 0;
+  /** Ended calls that wait for the database: whole batches, and the one that the next call comes to. */
+  const batches: Batch[] = [];
+  let filling = new Batch();
+  /** For the next batch: it has its memory already. */
+  let spare: Batch | undefined;
+  /** The size of all that waits, in characters. */
+  let waiting = 0;
   /** Ended calls that are in the journal only. */
   const spilled = new Set<Uuid>();
   let flushing: Promise<boolean> | undefined;
@@ -72,13 +80,15 @@ export function createRecorder({
   };
 
   const database = guard({
-    write: (batch: readonly Closed[]) => writeOrReject(sql, batch, journal.id, reject),
+    write: (batch: Batch) => writeOrReject(sql, batch, journal.id, reject),
   });
-  const write = async (batch: readonly Closed[]) => {
+  const write = async (batch: Batch) => {
+    // What is not in the journal yet could not be crossed out there.
+    await closing;
     await database.write(batch);
     if (away) log.info("records are written to the database again");
     away = false;
-    journal.commit(batch.map(({ id }) => id));
+    journal.commit(batch.ids);
   };
 
   /** Reads back what memory had no room for; what finds none meanwhile is for the next time. */
@@ -88,9 +98,9 @@ export function createRecorder({
     for (const path of journal.seal()) {
       const closed = reader.read(path);
       for (let at = 0; at < closed.length; at += batchMax) {
-        const batch = closed.slice(at, at + batchMax);
+        const batch = Batch.of(closed.slice(at, at + batchMax));
         await write(batch);
-        for (const { id } of batch) {
+        for (const id of batch.ids) {
           missing.delete(id);
           spilled.delete(id);
         }
@@ -101,13 +111,23 @@ export function createRecorder({
     for (const id of missing) spilled.delete(id);
   };
 
+  /** What has come together is a batch. */
+  const seal = () => {
+    if (filling.ids.length === 0) return;
+    batches.push(filling);
+    filling = spare ?? new Batch();
+    spare = undefined;
+  };
+
   /** Writes all that waits. What ends meanwhile waits for the next time, unless it fills a batch: the fewer, the cheaper. */
   const flush = async () => {
-    for (let left = queue.length; left > 0 || queue.length >= batchMax; left -= batchMax) {
-      const batch = queue.slice(0, batchMax);
+    seal();
+    for (let [batch] = batches; batch; [batch] = batches) {
       await write(batch);
-      queue = queue.slice(batch.length);
-      queued -= batch.reduce((total, item) => total + sizeOf(item), 0);
+      batches.shift();
+      waiting -= batch.size;
+      batch.clear();
+      spare = batch;
     }
     if (spilled.size > 0) await recover();
   };
@@ -119,7 +139,8 @@ export function createRecorder({
         await flush();
         return true;
       } catch (error) {
-        if (!away) log.warn("records wait for the database", { waiting: queue.length, cause: String(error) });
+        const calls = batches.reduce((total, { ids }) => total + ids.length, 0);
+        if (!away) log.warn("records wait for the database", { waiting: calls, cause: String(error) });
         away = true;
         if (disposed) return false;
         await Bun.sleep(pauseMs);
@@ -133,44 +154,44 @@ export function createRecorder({
     timer = undefined;
     flushing ??= flushOrWait().finally(() => {
       flushing = undefined;
-      if ((queue.length > 0 || spilled.size > 0) && !disposed) schedule();
+      if (waits() && !disposed) schedule();
     });
     return flushing;
   };
+  const waits = () => batches.length > 0 || filling.ids.length > 0 || spilled.size > 0;
   const schedule = () => {
-    if (queue.length >= batchMax && !flushing) void run();
+    if (batches.length > 0 && !flushing) void run();
     else timer ??= setTimeout(() => void run(), flushMs);
   };
   const runAll = async () => {
-    while ((queue.length > 0 || spilled.size > 0) && (await run()));
+    while (waits() && (await run()));
   };
 
-  const enqueue = (item: Closed, kept: boolean) => {
-    const size = sizeOf(item);
-    // Only while a flush is stuck: what is being written is neither dropped nor read back.
-    if (kept && queued + size > waitingBytesMax) {
-      spilled.add(item.id);
-      return;
-    }
-    queue.push(item);
-    queued += size;
+  /** Keeps a call until the database has it. */
+  const keep = (call: Closed) => {
+    waiting += sizeOf(call);
+    filling.add(call);
+    if (filling.ids.length >= batchMax || filling.size >= batchSizeMax) seal();
     schedule();
   };
+
+  /** Keeps a call that memory has no room for where it is read back from, as soon as it is there. */
+  const spill = (call: Closed, written: Promise<void>) =>
+    written.then(
+      () => {
+        spilled.add(call.id);
+        schedule();
+      },
+      () => keep(call),
+    );
 
   /** Takes care of calls that end together. Resolves once they are in the journal. */
   const end = (together: Ending): Promise<void> => {
     ending = together;
-    return together.written.then(
-      () => {
-        for (const item of together.items) enqueue(item, true);
-      },
-      (error) => {
-        for (const item of together.items) {
-          log.error("the end of a call could not be written to the journal", { request_id: item.id }, error);
-          enqueue(item, false);
-        }
-      },
-    );
+    return together.written.catch((error) => {
+      for (const request_id of together.ids)
+        log.error("the end of a call could not be written to the journal", { request_id }, error);
+    });
   };
 
   return {
@@ -193,8 +214,11 @@ export function createRecorder({
       };
       questions.delete(id);
       const written = journal.append(id, closeLine(item, asked));
-      if (ending?.written === written) ending.items.push(item);
-      else closing = end({ written, items: [item] });
+      if (ending?.written === written) ending.ids.push(id);
+      else closing = end({ written, ids: [id] });
+      // Only while the database is behind: what is being written is neither dropped nor read back.
+      if (waiting + sizeOf(item) > waitingBytesMax) void spill(item, written);
+      else keep(item);
       return closing;
     },
     async flushed() {

@@ -4,9 +4,10 @@ import type { Sql } from "../database/pool.ts";
 import { tryExclusive } from "../file-lock.ts";
 import { isId, type Uuid } from "../id.ts";
 import type { Log } from "../log.ts";
-import { type Closed, closedJson, writeOrReject } from "./flush.ts";
+import { Batch } from "./batch.ts";
+import { closedJson, writeOrReject } from "./flush.ts";
 import { lockName, rejectedName, segmentsIn } from "./journal.ts";
-import { createJournalReader } from "./lines.ts";
+import { type Closed, createJournalReader } from "./lines.ts";
 import { releaseLease } from "./release.ts";
 
 /** Records of one transaction. */
@@ -69,7 +70,7 @@ async function replay({
   };
   const write = async (items: readonly Closed[]) => {
     for (let at = 0; at < items.length; at += batchMax) {
-      await writeOrReject(sql, items.slice(at, at + batchMax), holderId, reject);
+      await writeOrReject(sql, Batch.of(items.slice(at, at + batchMax)), holderId, reject);
     }
     count += items.length;
   };

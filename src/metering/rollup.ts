@@ -6,6 +6,8 @@ import type { CallRecord } from "./record.ts";
 
 /** A row that grows: what is exact or many stays as it is until all calls are there. */
 interface Sums {
+  /** As an ISO time begins. */
+  hour: string;
   row: UsageRow;
   cost: Decimal;
   /** The bucket of each call. */
@@ -22,10 +24,11 @@ const grains = {
 
 type Spot = Pick<UsageRow, "cut" | "app_id" | "key_id" | "model" | "provider" | "end_user" | "currency">;
 
-const emptySums = (grain: UsageRow["grain"], starts_at: string, spot: Spot): Sums => ({
+const emptySums = (hour: string, spot: Spot): Sums => ({
+  hour,
   row: {
-    grain,
-    starts_at,
+    grain: "hour",
+    starts_at: hour + grains.hour.rest,
     cut: spot.cut,
     app_id: spot.app_id,
     key_id: spot.key_id,
@@ -55,53 +58,6 @@ const emptySums = (grain: UsageRow["grain"], starts_at: string, spot: Spot): Sum
 /** Stands between the parts of a key: no text of the database can hold it. */
 const nul = "\0";
 
-/** The call for the service: by app, key, model and provider. */
-const serviceSums = (hours: Map<string, Sums>, record: CallRecord, currency: string): Sums => {
-  const hour = record.created_at.slice(0, grains.hour.length);
-  const key_id = record.key_id ?? nilUuid;
-  const model = record.model_used ?? record.model;
-  const provider = record.provider ?? "";
-  const key = `${hour}service${nul}${record.app_id}${key_id}${model}${nul}${provider}${nul}${currency}`;
-  let sums = hours.get(key);
-  if (!sums) {
-    const spot = {
-      cut: "service",
-      app_id: record.app_id,
-      key_id,
-      model,
-      provider,
-      end_user: "",
-      currency,
-    } as const;
-    sums = emptySums("hour", hour + grains.hour.rest, spot);
-    hours.set(key, sums);
-  }
-  return sums;
-};
-
-/** The call for people: by app and end user. */
-const userSums = (hours: Map<string, Sums>, record: CallRecord, currency: string): Sums | undefined => {
-  const { app_id, end_user } = record;
-  if (end_user === null) return undefined;
-  const hour = record.created_at.slice(0, grains.hour.length);
-  const key = `${hour}user${nul}${app_id}${end_user}${nul}${currency}`;
-  let sums = hours.get(key);
-  if (!sums) {
-    const spot = {
-      cut: "user",
-      app_id,
-      key_id: nilUuid,
-      model: "",
-      provider: "",
-      end_user,
-      currency,
-    } as const;
-    sums = emptySums("hour", hour + grains.hour.rest, spot);
-    hours.set(key, sums);
-  }
-  return sums;
-};
-
 /** The call's costs by currency: its own, and those of attempts in another. */
 export function costsOf({
   attempts,
@@ -127,47 +83,123 @@ const parsed = (cost: string, sign: 1 | -1): Decimal => {
   return { units: sign < 0 ? -units : units, scale };
 };
 
-/**
- * Folds calls into the sums of their hours, days and months, and into those of apps by the day; with `sign` -1 into what takes
- * them out again. Sorted by key, so that processes that write at the same time lock the rows in the same order.
- */
-export function rollUp(records: readonly CallRecord[], sign: 1 | -1 = 1): UsageRow[] {
-  const hours = new Map<string, Sums>();
-  for (const record of records) {
+/** Calls as the sums of their hours, days and months, and of those of apps by the day; with `sign` -1 as what takes them out again. */
+export class RollUp {
+  readonly #sign: 1 | -1;
+  readonly #hours = new Map<string, Sums>();
+  /** Where the last call went: most calls of a moment are much alike. */
+  #last: Sums | undefined;
+
+  constructor(sign: 1 | -1 = 1) {
+    this.#sign = sign;
+  }
+
+  add(record: CallRecord): void {
+    const sign = this.#sign;
     const currency = record.currency ?? "";
-    const service = serviceSums(hours, record, currency);
-    const user = userSums(hours, record, currency);
+    const service = this.#service(record, currency);
+    const user = this.#user(record, currency);
     const cost = record.cost === null ? undefined : parsed(record.cost, sign);
     const ttft = record.ttft_ms === null ? undefined : bucketOf(record.ttft_ms);
     const duration = bucketOf(record.duration_ms);
-    for (const sums of user ? [service, user] : [service]) {
-      addCall(sums.row, record, sign);
-      if (cost) sums.cost = plus(sums.cost, cost);
-      if (ttft !== undefined) sums.ttft.push(ttft);
-      sums.duration.push(duration);
-    }
-    // What attempts cost in another currency; no further call.
+    addCall(service, { record, cost, ttft, duration, sign });
+    if (user) addCall(user, { record, cost, ttft, duration, sign });
+    this.#addOthers(record);
+  }
+
+  /** What attempts cost in another currency; no further call. */
+  #addOthers(record: CallRecord): void {
     for (const attempt of record.attempts) {
       if (attempt.currency === null || attempt.currency === record.currency || attempt.cost === null)
         continue;
-      const other = parsed(attempt.cost, sign);
-      for (const sums of [
-        serviceSums(hours, record, attempt.currency),
-        userSums(hours, record, attempt.currency),
-      ]) {
+      const other = parsed(attempt.cost, this.#sign);
+      for (const sums of [this.#service(record, attempt.currency), this.#user(record, attempt.currency)]) {
         if (sums) sums.cost = plus(sums.cost, other);
       }
     }
   }
-  for (const sums of hours.values()) finish(sums, sign);
-  const byHour = sorted(hours);
-  const byDay = coarser(byHour, ["hour", "day"], sign);
-  const ofApps = withoutKeys(byDay, sign);
-  const byMonth = coarser(byDay, ["day", "month"], sign);
-  return [byHour, byDay, ofApps, byMonth].flatMap((all) => all.map(([, { row }]) => row));
+
+  /** The call for the service: by app, key, model and provider. */
+  #service(record: CallRecord, currency: string): Sums {
+    const { created_at, app_id } = record;
+    const key_id = record.key_id ?? nilUuid;
+    const model = record.model_used ?? record.model;
+    const provider = record.provider ?? "";
+    const last = this.#last;
+    if (
+      last?.row.app_id === app_id &&
+      last.row.key_id === key_id &&
+      last.row.model === model &&
+      last.row.provider === provider &&
+      last.row.currency === currency &&
+      created_at.startsWith(last.hour)
+    )
+      return last;
+    const hour = created_at.slice(0, grains.hour.length);
+    const key = `${hour}service${nul}${app_id}${key_id}${model}${nul}${provider}${nul}${currency}`;
+    const spot = { cut: "service", app_id, key_id, model, provider, end_user: "", currency } as const;
+    const sums = this.#at(key, hour, spot);
+    this.#last = sums;
+    return sums;
+  }
+
+  /** The call for people: by app and end user. */
+  #user({ created_at, app_id, end_user }: CallRecord, currency: string): Sums | undefined {
+    if (end_user === null) return undefined;
+    const hour = created_at.slice(0, grains.hour.length);
+    const key = `${hour}user${nul}${app_id}${end_user}${nul}${currency}`;
+    const spot = {
+      cut: "user",
+      app_id,
+      key_id: nilUuid,
+      model: "",
+      provider: "",
+      end_user,
+      currency,
+    } as const;
+    return this.#at(key, hour, spot);
+  }
+
+  #at(key: string, hour: string, spot: Spot): Sums {
+    let sums = this.#hours.get(key);
+    if (!sums) {
+      sums = emptySums(hour, spot);
+      this.#hours.set(key, sums);
+    }
+    return sums;
+  }
+
+  /** The rows. Sorted by key, so that processes that write at the same time lock them in the same order. */
+  rows(): UsageRow[] {
+    const sign = this.#sign;
+    for (const sums of this.#hours.values()) finish(sums, sign);
+    const byHour = sorted(this.#hours);
+    const byDay = coarser(byHour, ["hour", "day"], sign);
+    const ofApps = withoutKeys(byDay, sign);
+    const byMonth = coarser(byDay, ["day", "month"], sign);
+    return [byHour, byDay, ofApps, byMonth].flatMap((all) => all.map(([, { row }]) => row));
+  }
 }
 
-function addCall(row: UsageRow, record: CallRecord, sign: 1 | -1): void {
+/** The rows of these calls; see {@link RollUp}. */
+export function rollUp(records: readonly CallRecord[], sign: 1 | -1 = 1): UsageRow[] {
+  const all = new RollUp(sign);
+  for (const record of records) all.add(record);
+  return all.rows();
+}
+
+/** A call as it is added to sums. */
+interface Added {
+  record: CallRecord;
+  cost: Decimal | undefined;
+  /** Buckets. */
+  ttft: number | undefined;
+  duration: number;
+  sign: 1 | -1;
+}
+
+function addCall(sums: Sums, { record, cost, ttft, duration, sign }: Added): void {
+  const { row } = sums;
   row.calls += sign;
   if (record.status === "error" || record.status === "interrupted") row.errors += sign;
   if (record.cache_hit) row.cache_hits += sign;
@@ -178,6 +210,9 @@ function addCall(row: UsageRow, record: CallRecord, sign: 1 | -1): void {
   row.cache_write_tokens += sign * record.cache_write_tokens;
   row.completion_tokens += sign * record.completion_tokens;
   row.reasoning_tokens += sign * record.reasoning_tokens;
+  if (cost) sums.cost = plus(sums.cost, cost);
+  if (ttft !== undefined) sums.ttft.push(ttft);
+  sums.duration.push(duration);
 }
 
 /** Writes what is exact or many into the row. */

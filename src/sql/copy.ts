@@ -52,8 +52,63 @@ export function writeLine(bytes: Buffer, line: CopyLine, at: number): number {
 /** What is sent at once, unless one line alone is longer, in bytes: it stays in the processor's caches. */
 const chunkBytesMax = 64 * 1024;
 
+/** Most chunks that are kept for other lines, in memory that would otherwise be made anew. */
+const spareMax = 64;
+
+/** Some lines together. */
+interface Chunk {
+  bytes: Buffer;
+  length: number;
+}
+
+/** Lines as bytes, so that what waits to be sent is nothing that the collector has to look at. */
+export class CopyLines {
+  readonly #chunks: Chunk[] = [];
+  #last: Chunk | undefined;
+  /** Of chunks that were emptied, for the next ones. */
+  readonly #spare: Buffer[] = [];
+
+  add(line: CopyLine): void {
+    const bytesMax = lineBytesMax(line);
+    let last = this.#last;
+    if (!last || last.length + bytesMax > last.bytes.length) {
+      const bytes = bytesMax > chunkBytesMax ? undefined : this.#spare.pop();
+      last = { bytes: bytes ?? Buffer.allocUnsafeSlow(Math.max(bytesMax, chunkBytesMax)), length: 0 };
+      this.#last = last;
+      this.#chunks.push(last);
+    }
+    last.length = writeLine(last.bytes, line, last.length);
+  }
+
+  get empty(): boolean {
+    return this.#chunks.length === 0;
+  }
+
+  /** All of them, in pieces of whole lines, which are good until {@link clear}. */
+  *pieces(): Generator<Uint8Array> {
+    for (const { bytes, length } of this.#chunks) yield bytes.subarray(0, length);
+  }
+
+  /** Forgets them. */
+  clear(): void {
+    for (const { bytes } of this.#chunks)
+      if (bytes.length === chunkBytesMax && this.#spare.length < spareMax) this.#spare.push(bytes);
+    this.#chunks.length = 0;
+    this.#last = undefined;
+  }
+
+  /** Reads them back. */
+  *lines(): Generator<string> {
+    for (const piece of this.pieces()) {
+      const text = Buffer.from(piece.buffer, piece.byteOffset, piece.length).toString("utf8");
+      for (let at = 0, end = text.indexOf("\n"); end !== -1; at = end + 1, end = text.indexOf("\n", at))
+        yield text.slice(at, end);
+    }
+  }
+}
+
 /** Sends lines to a `copy … from stdin`. @throws what the database says of the rows. */
-export async function copyIn(statement: ReturnType<Db>, lines: readonly CopyLine[]): Promise<void> {
+export async function copyIn(statement: ReturnType<Db>, lines: CopyLines): Promise<void> {
   const stream = await (statement as unknown as { writable(): Promise<NodeJS.WritableStream> }).writable();
   const done = new Promise<void>((resolve, reject) => {
     stream.once("error", reject);
@@ -62,19 +117,7 @@ export async function copyIn(statement: ReturnType<Db>, lines: readonly CopyLine
   // The driver has copied it when it says that it is written, whether well or not.
   const send = (bytes: Uint8Array) =>
     Promise.race([done, new Promise<void>((resolve) => stream.write(bytes, () => resolve()))]);
-  const chunk = Buffer.allocUnsafe(chunkBytesMax);
-  let at = 0;
-  for (const line of lines) {
-    const bytesMax = lineBytesMax(line);
-    if (at + bytesMax > chunkBytesMax && at > 0) {
-      await send(chunk.subarray(0, at));
-      at = 0;
-    }
-    if (bytesMax > chunkBytesMax) {
-      const bytes = Buffer.allocUnsafe(bytesMax);
-      await send(bytes.subarray(0, writeLine(bytes, line, 0)));
-    } else at = writeLine(chunk, line, at);
-  }
-  stream.end(chunk.subarray(0, at));
+  for (const piece of lines.pieces()) await send(piece);
+  stream.end();
   await done;
 }

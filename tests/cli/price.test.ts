@@ -1,6 +1,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import type { Sql } from "../../src/database/pool.ts";
 import { newId } from "../../src/id.ts";
+import { Batch } from "../../src/metering/batch.ts";
 import { writeBatch } from "../../src/metering/flush.ts";
 import { rowOf } from "../../src/metering/lines.ts";
 import type { AttemptRecord, CallRecord } from "../../src/metering/record.ts";
@@ -48,15 +49,17 @@ function callOf(time: string, model: string, bill: Pick<CallRecord, "cost" | "cu
 const write = (sql: Sql, calls: readonly CallRecord[]) =>
   writeBatch(
     sql,
-    calls.map((call) => ({
-      id: call.id,
-      record: call,
-      charges: undefined,
-      row: rowOf(call, undefined),
-      question: copyNull,
-      answer: copyNull,
-      truncated: false,
-    })),
+    Batch.of(
+      calls.map((call) => ({
+        id: call.id,
+        record: call,
+        charges: undefined,
+        row: rowOf(call, undefined),
+        question: copyNull,
+        answer: copyNull,
+        truncated: false,
+      })),
+    ),
     newId(),
   );
 
