@@ -1,16 +1,20 @@
 import type { Uuid } from "../id.ts";
-import { CopyLines, copyNull, lengthOf } from "../sql/copy.ts";
-import { requestContentLine } from "../sql/request.ts";
+import { Rows } from "../sql/copy.ts";
+import { writeRequestContentRow } from "../sql/request.ts";
+import { RowWriter } from "../sql/row.ts";
 import { Bookings } from "./ledger.ts";
-import { type Closed, closedOf } from "./lines.ts";
+import { type Closed, readCalls, rowStart, writeCloseLine } from "./lines.ts";
 import { RollUp } from "./rollup.ts";
 
 /** What a call takes beside its texts, roughly, in characters. */
-const callSize = 200;
+const callSize = 500;
 
 /** What of a call counts towards the bounds of memory, in characters. */
-export const sizeOf = ({ row, question, answer }: Closed): number =>
-  callSize + lengthOf(row) + question.length + answer.length;
+export const sizeOf = ({ question, answer }: Pick<Closed, "question" | "answer">): number =>
+  callSize + (question?.length ?? 0) + (answer?.length ?? 0);
+
+const line = new RowWriter();
+const content = new RowWriter();
 
 /**
  * Calls that are over and go to the database together. They are kept as what is sent of them, so that it need not be made, nor
@@ -20,31 +24,35 @@ export class Batch {
   ids: Uuid[] = [];
   /** The size of all; see {@link sizeOf}. */
   size = 0;
-  readonly requests = new CopyLines();
-  readonly contents = new CopyLines();
+  readonly requests = new Rows();
+  readonly contents = new Rows();
   sums = new RollUp();
   bookings = new Bookings("call");
 
   static of(calls: readonly Closed[]): Batch {
     const batch = new Batch();
-    for (const call of calls) batch.add(call);
+    for (const call of calls) batch.add(call, line, writeCloseLine(line, call));
     return batch;
   }
 
-  add(call: Closed): void {
-    const { id, record, charges, row, question, answer, truncated } = call;
+  /** Adds a call, whose row ends at `rowEnd` of its line. */
+  add(call: Closed, line: RowWriter, rowEnd: number): void {
+    const { id, record, charges, question, answer, truncated } = call;
     this.ids.push(id);
     this.size += sizeOf(call);
-    this.requests.add(row);
-    if (question !== copyNull || answer !== copyNull)
-      this.contents.add(requestContentLine({ id, app_id: record.app_id, question, answer, truncated }));
+    this.requests.add(line, rowStart, rowEnd);
+    if (question !== null || answer !== null) {
+      content.reset();
+      writeRequestContentRow(content, { id, app_id: record.app_id, question, answer, truncated });
+      this.contents.add(content);
+    }
     this.sums.add(record);
     if (charges) this.bookings.add(record, charges.list);
   }
 
   /** The calls, in their order. */
   calls(): Closed[] {
-    return [...closedOf(this.requests.lines(), this.contents.lines())];
+    return [...readCalls(this.requests.readers(), this.contents.readers())];
   }
 
   /** Forgets them. */

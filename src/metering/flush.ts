@@ -1,6 +1,5 @@
 import type { Sql } from "../database/pool.ts";
 import type { Uuid } from "../id.ts";
-import { copyNull, copyValue } from "../sql/copy.ts";
 import { insertLedgerMany } from "../sql/ledger.ts";
 import {
   insertFreshRequestContentMany,
@@ -34,7 +33,7 @@ const writeSums = async (
   if (bookings.rows.length > 0) await insertLedgerMany(tx, bookings.rows, holderId);
 };
 
-const hasContent = ({ question, answer }: Closed): boolean => question !== copyNull || answer !== copyNull;
+const hasContent = ({ question, answer }: Closed): boolean => question !== null || answer !== null;
 
 /** A call as a JSON text. */
 const requestJson = ({ record, charges }: Closed): string =>
@@ -42,7 +41,7 @@ const requestJson = ({ record, charges }: Closed): string =>
 
 /** What was asked and answered as members of one. */
 const contentJson = ({ question, answer, truncated }: Closed): string =>
-  `"question":${copyValue(question)},"answer":${copyValue(answer)},"truncated":${truncated}`;
+  `"question":${question},"answer":${answer},"truncated":${truncated}`;
 
 /** A call with its content as a JSON text, for a person. */
 export const closedJson = (item: Closed): string => `{"record":${requestJson(item)},${contentJson(item)}}`;

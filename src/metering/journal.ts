@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { FailError } from "../errors/app-error.ts";
 import { type FileLock, tryExclusive } from "../file-lock.ts";
 import { newId, type Uuid } from "../id.ts";
-import { type CopyLine, lineBytesMax, writeLine } from "../sql/copy.ts";
+import type { RowWriter } from "../sql/row.ts";
 
 /** When what was written is certain to survive a power cut: at once, or a tenth of a second later at most. */
 export type JournalSync = "line" | "interval";
@@ -33,7 +33,7 @@ export const rejectedName = "rejected.jsonl";
 /** The segments of a journal's folder, oldest first. */
 export const segmentsIn = (folder: string): string[] =>
   readdirSync(folder)
-    .filter((name) => /^\d{8}\.tsv$/.test(name))
+    .filter((name) => /^\d{8}\.rows$/.test(name))
     .sort()
     .map((name) => join(folder, name));
 
@@ -48,6 +48,9 @@ interface Segment {
   pending: number;
 }
 
+/** What has a line at its beginning. */
+export type Line = Pick<RowWriter, "bytes" | "length">;
+
 /** The journal of one process: lines that survive its end, until what they say is in the database. */
 export interface Journal extends Disposable {
   /** Also names what its process has on lease. */
@@ -61,7 +64,7 @@ export interface Journal extends Disposable {
    * Appends a line about a call. Resolves once it is in the file: lines of one turn of the event loop are written together.
    * Rejects with a {@link FailError}, and then for all of them.
    */
-  append(id: Uuid, line: CopyLine): Promise<void>;
+  append(id: Uuid, line: Line): Promise<void>;
   /** These calls are in the database: a file that mentions no others is deleted. */
   commit(ids: readonly Uuid[]): void;
   /** Ends the current file, so that all there are can be read. Returns them, oldest first. */
@@ -137,7 +140,7 @@ export function openJournal({
       dropIfDone(done);
     }
     if (current) return current;
-    const path = join(folder, `${String(++count).padStart(8, "0")}.tsv`);
+    const path = join(folder, `${String(++count).padStart(8, "0")}.rows`);
     const fd = openSync(path, "ax", 0o600);
     current = { path, fd, bytes: 0, openedAt: now(), dirty: false, pending: 0 };
     segments.add(current);
@@ -197,13 +200,11 @@ export function openJournal({
     keep() {
       kept = true;
     },
-    append(id, line) {
-      const bytesMax = lineBytesMax(line);
-      if (gatheredBytes + bytesMax > batchBytesMax) flush();
-      if (bytesMax > batchBytesMax) {
+    append(id, { bytes, length }) {
+      if (gatheredBytes + length > batchBytesMax) flush();
+      if (length > batchBytesMax) {
         const alone: Batch = { ids: [id], written: Promise.withResolvers() };
-        const bytes = Buffer.allocUnsafe(bytesMax);
-        writeBatch(alone, bytes.subarray(0, writeLine(bytes, line, 0)));
+        writeBatch(alone, bytes.subarray(0, length));
         return alone.written.promise;
       }
       if (!batch) {
@@ -211,7 +212,8 @@ export function openJournal({
         setImmediate(flush);
       }
       batch.ids.push(id);
-      gatheredBytes = writeLine(gathered, line, gatheredBytes);
+      bytes.copy(gathered, gatheredBytes, 0, length);
+      gatheredBytes += length;
       return batch.written.promise;
     },
     commit(ids) {

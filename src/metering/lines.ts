@@ -1,113 +1,126 @@
 import { readFileSync } from "node:fs";
 import type { Uuid } from "../id.ts";
-import { type CopyLine, copyNull, copyTab } from "../sql/copy.ts";
-import { requestLine, requestLineLength, requestOfLine } from "../sql/request.ts";
+import {
+  readRequestContentRow,
+  readRequestRow,
+  writeRequestContentRow,
+  writeRequestRow,
+} from "../sql/request.ts";
+import { RowReader, type RowWriter } from "../sql/row.ts";
 import { attemptsJson, type StoredAttempt, wholeAttempts } from "./attempts.ts";
 import { type CallRecord, type Charge, type Charges, type Refusal, toCharges } from "./record.ts";
 
-/** The first value of a line, which tells what it is; the row of the call follows, which begins with its id. */
-const heads = { open: "o", close: "c" } as const;
-const headLength = heads.open.length + copyTab.length;
-const idLength = 36;
-
-/** A call that is over and not in the database yet. */
+/** A call that is over and not in the database yet, with its content. */
 export interface Closed {
   id: Uuid;
   record: CallRecord;
   charges: Charges | undefined;
-  /** The two above as `copy` takes them. */
-  row: CopyLine;
-  /** JSON texts, alike. */
-  question: string;
-  answer: string;
+  /** JSON texts. */
+  question: string | null;
+  answer: string | null;
   truncated: boolean;
 }
 
-/** A call as its row in the form of `copy`: what stands in the journal goes into the database as it is. */
-export const rowOf = (record: CallRecord, charges: Charges | undefined): CopyLine =>
-  requestLine(record, {
+/**
+ * A line of a journal begins with what it is, a byte, and the length of what follows, four bytes: the rows of a call and of its
+ * content as `copy` takes them.
+ */
+const kinds = { open: 0x6f, close: 0x63 } as const;
+const headBytes = 5;
+
+/** Where the row of a call begins in its line. */
+export const rowStart = headBytes;
+
+/** Writes a line; returns where the row of the call ends. */
+function writeLine(
+  to: RowWriter,
+  kind: keyof typeof kinds,
+  { record, charges, question, answer, truncated }: Omit<Closed, "id">,
+): number {
+  to.reset();
+  to.byte(kinds[kind]);
+  to.count(0);
+  writeRequestRow(to, record, {
     attempts: attemptsJson(record, record.attempts),
     charges: charges?.json,
     refusal: record.refusal && JSON.stringify(record.refusal),
   });
+  const rowEnd = to.length;
+  const { id, app_id } = record;
+  writeRequestContentRow(to, { id, app_id, question, answer, truncated });
+  to.count(to.length - headBytes, headBytes - 4);
+  return rowEnd;
+}
 
 /** The line of a call's attempt: what stands on record if nothing more is heard. */
-export const openLine = (row: CopyLine, question = copyNull): CopyLine => [heads.open, ...row, question];
+export const writeOpenLine = (
+  to: RowWriter,
+  { record, charges, question }: Pick<Closed, "record" | "charges" | "question">,
+): number => writeLine(to, "open", { record, charges, question, answer: null, truncated: false });
 
-/** The line of a call's end; `question` where it stands in no line before. */
-export const closeLine = ({ row, answer, truncated }: Closed, question = copyNull): CopyLine => [
-  heads.close,
-  ...row,
-  question,
-  answer,
-  String(truncated),
-];
+/** The line of a call's end; without its question where that stands in an earlier line. Returns where the row of the call ends. */
+export const writeCloseLine = (to: RowWriter, call: Closed): number => writeLine(to, "close", call);
 
-/** One line of a journal. */
-interface Line {
-  kind: "open" | "close";
-  id: Uuid;
-  text: string;
-}
-
-/** The lines of a file; one that was not written whole has no end, and is left out. */
-function* linesOf(path: string): Generator<Line> {
-  const text = readFileSync(path, "utf8");
-  for (
-    let start = 0, end = text.indexOf("\n");
-    end !== -1;
-    start = end + 1, end = text.indexOf("\n", start)
-  ) {
-    const kind = text[start] === heads.open ? "open" : text[start] === heads.close ? "close" : undefined;
-    const from = start + headLength;
-    if (kind) yield { kind, id: text.slice(from, from + idLength), text: text.slice(from, end) };
-  }
-}
-
-/** What {@link rowOf} was given, from its values. @throws {SyntaxError} it is not whole. */
-function callOf(values: readonly string[]): Pick<Closed, "id" | "record" | "charges" | "row"> {
-  const { attempts, charges, refusal, ...row } = requestOfLine(values);
+/** What the row of a call was made of. @throws {RangeError} it was not written whole. */
+function readCall(from: RowReader): Pick<Closed, "id" | "record" | "charges"> {
+  const { attempts, charges, refusal, ...row } = readRequestRow(from);
   const call = row as Omit<CallRecord, "attempts">;
   const record = {
     ...call,
     attempts: wholeAttempts(call, attempts as StoredAttempt[]),
     ...(refusal ? { refusal: refusal as Refusal } : {}),
   };
-  return {
-    id: row.id,
-    record,
-    charges: charges ? toCharges(charges as Charge[]) : undefined,
-    row: [values.join(copyTab)],
-  };
+  return { id: row.id, record, charges: charges ? toCharges(charges as Charge[]) : undefined };
 }
 
-/** Calls from their rows, and the lines of those that have content, in the same order. */
-export function* closedOf(rows: Iterable<string>, contents: Iterator<string>): Generator<Closed> {
-  let content = contents.next();
+/** Calls from their rows, and the rows of those that have content, in the same order. */
+export function* readCalls(rows: Iterable<RowReader>, contents: Iterator<RowReader>): Generator<Closed> {
+  const nextContent = () => {
+    const { done, value } = contents.next();
+    return done ? undefined : readRequestContentRow(value);
+  };
+  let content = nextContent();
   for (const row of rows) {
-    const call = callOf(row.split(copyTab));
-    const [id, , question = copyNull, answer = copyNull, truncated] = content.done
-      ? []
-      : content.value.split(copyTab);
-    if (id !== call.id) {
-      yield { ...call, question: copyNull, answer: copyNull, truncated: false };
+    const call = readCall(row);
+    if (content?.id !== call.id) {
+      yield { ...call, question: null, answer: null, truncated: false };
       continue;
     }
-    yield { ...call, question, answer, truncated: truncated === "true" };
-    content = contents.next();
+    const { question, answer, truncated } = content;
+    yield { ...call, question, answer, truncated };
+    content = nextContent();
   }
 }
 
-/** A line's parts; `undefined` where it was not written whole. */
-function partsOf({ kind, text }: Line): Closed | undefined {
-  const values = text.split(copyTab);
-  const content = values.splice(requestLineLength);
-  if (content.length !== (kind === "open" ? 1 : 3)) return undefined;
-  const [question = copyNull, answer = copyNull, truncated = "false"] = content;
+/** The call of a line; `undefined` where it is none. */
+function understood(from: RowReader): Closed | undefined {
   try {
-    return { ...callOf(values), question, answer, truncated: truncated === "true" };
+    const call = readCall(from);
+    const { question, answer, truncated } = readRequestContentRow(from);
+    return { ...call, question, answer, truncated };
   } catch {
     return undefined;
+  }
+}
+
+/** A line of a journal; without its call where that makes no sense. */
+interface Line {
+  kind: keyof typeof kinds;
+  call: Closed | undefined;
+}
+
+/** The lines of a file, up to one that was not written whole. */
+function* linesOf(path: string): Generator<Line> {
+  const bytes = readFileSync(path);
+  const reader = new RowReader(bytes);
+  while (bytes.length - reader.at >= headBytes) {
+    const byte = reader.byte();
+    const kind = byte === kinds.open ? "open" : byte === kinds.close ? "close" : undefined;
+    const length = reader.count();
+    if (!kind || length > bytes.length - reader.at) return;
+    const end = reader.at + length;
+    yield { kind, call: understood(reader) };
+    reader.at = end;
   }
 }
 
@@ -117,29 +130,38 @@ export interface JournalReader {
   read(path: string): Closed[];
   /** The calls that no file has closed, as they shall stand then. */
   rest(): Closed[];
+  /** How many lines made no sense so far: a disk has lost what they said. */
+  readonly damaged: number;
 }
 
 /** Creates a reader for the files of one journal, which it must be given in order; of calls that are not `wanted` it says nothing. */
 export function createJournalReader(wanted: (id: Uuid) => boolean = () => true): JournalReader {
   const open = new Map<Uuid, Closed>();
   const closed = new Set<Uuid>();
+  let damaged = 0;
   return {
+    get damaged() {
+      return damaged;
+    },
     read(path) {
       const found: Closed[] = [];
-      for (const line of linesOf(path)) {
-        if (!wanted(line.id)) continue;
-        const parts = partsOf(line);
-        if (!parts) continue;
-        // It stands in the first line of the call.
-        if (parts.question === copyNull) parts.question = open.get(line.id)?.question ?? copyNull;
-        if (line.kind === "open") {
-          // A later attempt; what it stands on includes the earlier ones.
-          if (!closed.has(line.id)) open.set(line.id, parts);
+      for (const { kind, call } of linesOf(path)) {
+        if (!call) {
+          damaged++;
           continue;
         }
-        open.delete(line.id);
-        closed.add(line.id);
-        found.push(parts);
+        const { id } = call;
+        if (!wanted(id)) continue;
+        // It stands in the first line of the call.
+        call.question ??= open.get(id)?.question ?? null;
+        if (kind === "open") {
+          // A later attempt; what it stands on includes the earlier ones.
+          if (!closed.has(id)) open.set(id, call);
+          continue;
+        }
+        open.delete(id);
+        closed.add(id);
+        found.push(call);
       }
       return found;
     },

@@ -4,16 +4,17 @@ import type { Guard } from "../database/health.ts";
 import type { Sql } from "../database/pool.ts";
 import type { Uuid } from "../id.ts";
 import type { Log } from "../log.ts";
-import { copyNull, copyText } from "../sql/copy.ts";
+import { RowWriter } from "../sql/row.ts";
 import { Batch, sizeOf } from "./batch.ts";
 import { closedJson, writeOrReject } from "./flush.ts";
 import { type Journal, rejectedName } from "./journal.ts";
-import { type Closed, closeLine, createJournalReader, openLine, rowOf } from "./lines.ts";
+import { type Closed, createJournalReader, writeCloseLine, writeOpenLine } from "./lines.ts";
 import type { Recorder } from "./record.ts";
 
 /** How often what has ended is written to the database, in milliseconds; sooner when a batch is full. */
 const flushMs = 200;
-const batchMax = 1000;
+/** Most calls of a batch: what `copy` does for each takes the longer the more there are. */
+const batchMax = 400;
 /** The same, in characters. */
 const batchSizeMax = 4 * 1024 * 1024;
 /** Most of what waits for the database that is kept in memory, in characters; the rest is read back from the journal. */
@@ -73,6 +74,8 @@ export function createRecorder({
   /** Ended calls on their way into the journal, which writes what comes in one turn at once; and when they are there. */
   let ending: Ending | undefined;
   let closing = Promise.resolve();
+  /** What is being written down at the moment. */
+  const line = new RowWriter();
 
   const reject = (item: Closed, error: unknown) => {
     log.error("a record was refused by the database and put aside", { request_id: item.id }, error);
@@ -167,10 +170,10 @@ export function createRecorder({
     while (waits() && (await run()));
   };
 
-  /** Keeps a call until the database has it. */
-  const keep = (call: Closed) => {
+  /** Keeps a call until the database has it; `line` is its own. */
+  const keep = (call: Closed, rowEnd: number) => {
     waiting += sizeOf(call);
-    filling.add(call);
+    filling.add(call, line, rowEnd);
     if (filling.ids.length >= batchMax || filling.size >= batchSizeMax) seal();
     schedule();
   };
@@ -182,7 +185,7 @@ export function createRecorder({
         spilled.add(call.id);
         schedule();
       },
-      () => keep(call),
+      () => keep(call, writeCloseLine(line, call)),
     );
 
   /** Takes care of calls that end together. Resolves once they are in the journal. */
@@ -195,30 +198,23 @@ export function createRecorder({
   };
 
   return {
-    open(standing, { question, charges } = {}) {
-      const asked = question === undefined ? undefined : copyText(question);
-      if (asked !== undefined) questions.set(standing.id, asked);
-      return journal.append(standing.id, openLine(rowOf(standing, charges), asked));
+    open(standing, { question = null, charges } = {}) {
+      if (question !== null) questions.set(standing.id, question);
+      writeOpenLine(line, { record: standing, charges, question });
+      return journal.append(standing.id, line);
     },
-    close(record, { question, charges, answer, truncated = false } = {}) {
+    close(record, { question, charges, answer = null, truncated = false } = {}) {
       const { id } = record;
-      const asked = question === undefined ? undefined : copyText(question);
-      const item: Closed = {
-        id,
-        record,
-        charges,
-        row: rowOf(record, charges),
-        question: asked ?? questions.get(id) ?? copyNull,
-        answer: copyText(answer),
-        truncated,
-      };
-      questions.delete(id);
-      const written = journal.append(id, closeLine(item, asked));
+      const call: Closed = { id, record, charges, question: question ?? null, answer, truncated };
+      const rowEnd = writeCloseLine(line, call);
+      const written = journal.append(id, line);
       if (ending?.written === written) ending.ids.push(id);
       else closing = end({ written, ids: [id] });
+      call.question ??= questions.get(id) ?? null;
+      questions.delete(id);
       // Only while the database is behind: what is being written is neither dropped nor read back.
-      if (waiting + sizeOf(item) > waitingBytesMax) void spill(item, written);
-      else keep(item);
+      if (waiting + sizeOf(call) > waitingBytesMax) void spill(call, written);
+      else keep(call, rowEnd);
       return closing;
     },
     async flushed() {

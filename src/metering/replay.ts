@@ -34,7 +34,7 @@ export async function replayJournals({
     const folder = join(root, name);
     if (segmentsIn(folder).length === 0 && existsSync(join(folder, rejectedName))) continue;
     // What this version cannot read is left to the one that has written it.
-    if (readdirSync(folder).some((file) => /^\d{8}\.jsonl$/.test(file))) continue;
+    if (readdirSync(folder).some((file) => /^\d{8}\.(?:jsonl|tsv)$/.test(file))) continue;
     const lock = tryExclusive(join(folder, lockName));
     if (!lock) continue;
     try {
@@ -77,6 +77,7 @@ async function replay({
   for (const path of segmentsIn(folder)) await write(reader.read(path));
   const interrupted = reader.rest();
   await write(interrupted);
+  if (reader.damaged > 0) log.error("lines of a journal make no sense", { folder, lines: reader.damaged });
   if (count > 0)
     log.info("records of an ended process were brought in", {
       records: count,

@@ -1,114 +1,67 @@
 import type { Db } from "./db.ts";
+import { RowReader, type RowWriter } from "./row.ts";
 
-/** What stands between the values of a line of PostgreSQL's text format for `copy`, and what for `null`. */
-export const copyTab = "\t";
-export const copyNull = "\\N";
-
-/** From here on, in characters, looking for one sign after the other is faster than for any of them. */
-const longMin = 64;
-
-const mustEscape = (text: string): boolean =>
-  text.length < longMin
-    ? /[\\\n\r\t]/.test(text)
-    : text.includes("\\") || text.includes("\n") || text.includes("\r") || text.includes("\t");
-
-const escapes: Readonly<Record<string, string>> = { "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t" };
-
-/** A text that may hold anything, in that format. */
-export function copyText(text: string | null | undefined): string {
-  if (text === null || text === undefined) return copyNull;
-  return mustEscape(text) ? text.replace(/[\\\n\r\t]/g, (one) => escapes[one] as string) : text;
-}
-
-const unescapes: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t" };
-
-/** What {@link copyText} was given. */
-export const copyValue = (text: string): string | null =>
-  text === copyNull ? null : text.replace(/\\(.)/g, (_, one: string) => unescapes[one] ?? one);
-
-/** The values of a line, some of which may be several in one: a text of them all would be put together only to be read again. */
-export type CopyLine = readonly string[];
-
-/** The characters of a line, but for its tabs and its end. */
-export const lengthOf = (line: CopyLine): number => {
-  let length = 0;
-  for (const value of line) length += value.length;
-  return length;
-};
-
-/** Most bytes that a line takes in UTF-8, its tabs and its end included: no character takes more than three. */
-export const lineBytesMax = (line: CopyLine): number => lengthOf(line) * 3 + line.length;
-
-/** Writes a line and its end into `bytes` from `at` on; returns where it ends. */
-export function writeLine(bytes: Buffer, line: CopyLine, at: number): number {
-  for (const value of line) {
-    at += bytes.write(value, at);
-    bytes[at++] = 0x09;
-  }
-  bytes[at - 1] = 0x0a;
-  return at;
-}
-
-/** What is sent at once, unless one line alone is longer, in bytes: it stays in the processor's caches. */
-const chunkBytesMax = 64 * 1024;
-
-/** Most chunks that are kept for other lines, in memory that would otherwise be made anew. */
+/** What is kept together, in bytes: it stays in the processor's caches while it is sent. */
+const chunkBytes = 64 * 1024;
+/** Most chunks that are kept for other rows, in memory that would otherwise be made anew. */
 const spareMax = 64;
 
-/** Some lines together. */
+/** Some rows. */
 interface Chunk {
   bytes: Buffer;
   length: number;
 }
 
-/** Lines as bytes, so that what waits to be sent is nothing that the collector has to look at. */
-export class CopyLines {
+/** Rows as bytes, so that what waits to be sent is nothing that the collector has to look at. */
+export class Rows {
   readonly #chunks: Chunk[] = [];
   #last: Chunk | undefined;
   /** Of chunks that were emptied, for the next ones. */
   readonly #spare: Buffer[] = [];
 
-  add(line: CopyLine): void {
-    const bytesMax = lineBytesMax(line);
-    let last = this.#last;
-    if (!last || last.length + bytesMax > last.bytes.length) {
-      const bytes = bytesMax > chunkBytesMax ? undefined : this.#spare.pop();
-      last = { bytes: bytes ?? Buffer.allocUnsafeSlow(Math.max(bytesMax, chunkBytesMax)), length: 0 };
-      this.#last = last;
-      this.#chunks.push(last);
-    }
-    last.length = writeLine(last.bytes, line, last.length);
-  }
-
   get empty(): boolean {
     return this.#chunks.length === 0;
   }
 
-  /** All of them, in pieces of whole lines, which are good until {@link clear}. */
-  *pieces(): Generator<Uint8Array> {
+  /** Takes over a row. */
+  add({ bytes, length }: Pick<RowWriter, "bytes" | "length">, from = 0, to = length): void {
+    const size = to - from;
+    let last = this.#last;
+    if (!last || last.length + size > last.bytes.length) {
+      const spare = size > chunkBytes ? undefined : this.#spare.pop();
+      last = { bytes: spare ?? Buffer.allocUnsafeSlow(Math.max(size, chunkBytes)), length: 0 };
+      this.#last = last;
+      this.#chunks.push(last);
+    }
+    bytes.copy(last.bytes, last.length, from, to);
+    last.length += size;
+  }
+
+  /** All of them, in pieces of whole rows, which are good until {@link clear}. */
+  *pieces(): Generator<Buffer> {
     for (const { bytes, length } of this.#chunks) yield bytes.subarray(0, length);
   }
 
   /** Forgets them. */
   clear(): void {
     for (const { bytes } of this.#chunks)
-      if (bytes.length === chunkBytesMax && this.#spare.length < spareMax) this.#spare.push(bytes);
+      if (bytes.length === chunkBytes && this.#spare.length < spareMax) this.#spare.push(bytes);
     this.#chunks.length = 0;
     this.#last = undefined;
   }
 
-  /** Reads them back. */
-  *lines(): Generator<string> {
-    for (const piece of this.pieces()) {
-      const text = Buffer.from(piece.buffer, piece.byteOffset, piece.length).toString("utf8");
-      for (let at = 0, end = text.indexOf("\n"); end !== -1; at = end + 1, end = text.indexOf("\n", at))
-        yield text.slice(at, end);
-    }
+  /** What reads them back, one after the other. */
+  *readers(): Generator<RowReader> {
+    for (const piece of this.pieces()) for (const reader = new RowReader(piece); !reader.done; ) yield reader;
   }
 }
 
-/** Sends lines to a `copy … from stdin`. @throws what the database says of the rows. */
-export async function copyIn(statement: ReturnType<Db>, lines: CopyLines): Promise<void> {
+/** What binary data begins with: a sign of its own, no flags, and no more of a head. */
+const head = Buffer.from("PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0", "latin1");
+const end = Buffer.from([0xff, 0xff]);
+
+/** Sends rows to a `copy … from stdin with (format binary)`. @throws what the database says of them. */
+export async function copyIn(statement: ReturnType<Db>, rows: Rows): Promise<void> {
   const stream = await (statement as unknown as { writable(): Promise<NodeJS.WritableStream> }).writable();
   const done = new Promise<void>((resolve, reject) => {
     stream.once("error", reject);
@@ -117,7 +70,8 @@ export async function copyIn(statement: ReturnType<Db>, lines: CopyLines): Promi
   // The driver has copied it when it says that it is written, whether well or not.
   const send = (bytes: Uint8Array) =>
     Promise.race([done, new Promise<void>((resolve) => stream.write(bytes, () => resolve()))]);
-  for (const piece of lines.pieces()) await send(piece);
-  stream.end();
+  await send(head);
+  for (const piece of rows.pieces()) await send(piece);
+  stream.end(end);
   await done;
 }

@@ -1,7 +1,8 @@
 import type { Uuid } from "../id.ts";
-import { type CopyLine, type CopyLines, copyIn, copyNull, copyTab, copyText, copyValue } from "./copy.ts";
+import { copyIn, type Rows } from "./copy.ts";
 import type { Db } from "./db.ts";
 import type { RequestRow } from "./request-list.ts";
+import type { RowReader, RowWriter } from "./row.ts";
 
 /**
  * Writes calls down; `json` is a list of records whose members are the table's columns. One that is there already stays as it
@@ -48,134 +49,144 @@ export interface NewRequestJson {
   refusal: string | undefined;
 }
 
-/**
- * A line for the statement below: all values in one but the last two, which may be long, and are the same in several lines. Written
- * out, since one is made for every call.
- */
-export const requestLine = (row: NewRequest, { attempts, charges, refusal }: NewRequestJson): CopyLine => [
-  [
-    row.id,
-    row.created_at,
-    row.app_id,
-    row.app_version,
-    row.key_id ?? copyNull,
-    row.account_id ?? copyNull,
-    copyText(row.end_user),
-    copyText(row.session),
-    row.api,
-    copyText(row.model),
-    copyText(row.model_used),
-    copyText(row.provider),
-    row.status,
-    row.status_code,
-    copyText(row.error_code),
-    copyText(row.finish_reason),
-    row.stream,
-    row.cache_hit,
-    row.ttft_ms ?? copyNull,
-    row.duration_ms,
-    row.prompt_tokens,
-    row.cached_tokens,
-    row.cache_write_tokens,
-    row.completion_tokens,
-    row.reasoning_tokens,
-    row.usage_source,
-    row.cost ?? copyNull,
-    row.currency ?? copyNull,
-    row.ip_prefix,
-    copyText(attempts),
-  ].join(copyTab),
-  copyText(charges),
-  copyText(refusal),
-];
+/** How many fields a row has. */
+const requestFields = 32;
 
-const asText = (value: string | null) => value;
-const asNumber = (value: string | null) => (value === null ? null : Number(value));
-const asBoolean = (value: string | null) => value === "true";
-const asJson = (value: string | null): unknown => (value === null ? null : JSON.parse(value));
+/** Writes a row for the statement below. Written out, since it is done for every call. */
+export function writeRequestRow(
+  to: RowWriter,
+  call: NewRequest,
+  { attempts, charges, refusal }: NewRequestJson,
+): void {
+  to.row(requestFields);
+  to.uuid(call.id);
+  to.timestamptz(call.created_at);
+  to.uuid(call.app_id);
+  to.integer(call.app_version);
+  to.uuid(call.key_id);
+  to.uuid(call.account_id);
+  to.text(call.end_user);
+  to.text(call.session);
+  to.text(call.api);
+  to.text(call.model);
+  to.text(call.model_used);
+  to.text(call.provider);
+  to.text(call.status);
+  to.smallint(call.status_code);
+  to.text(call.error_code);
+  to.text(call.finish_reason);
+  to.boolean(call.stream);
+  to.boolean(call.cache_hit);
+  to.integer(call.ttft_ms);
+  to.integer(call.duration_ms);
+  to.integer(call.prompt_tokens);
+  to.integer(call.cached_tokens);
+  to.integer(call.cache_write_tokens);
+  to.integer(call.completion_tokens);
+  to.integer(call.reasoning_tokens);
+  to.text(call.usage_source);
+  to.numeric(call.cost);
+  to.text(call.currency);
+  to.text(call.ip_prefix);
+  to.json(attempts);
+  to.json(charges ?? null);
+  to.json(refusal ?? null);
+}
 
-/** How the values of such a line are read, in their order. */
-const requestColumns: readonly (readonly [name: string, read: (value: string | null) => unknown])[] = [
-  ["id", asText],
-  ["created_at", asText],
-  ["app_id", asText],
-  ["app_version", asNumber],
-  ["key_id", asText],
-  ["account_id", asText],
-  ["end_user", asText],
-  ["session", asText],
-  ["api", asText],
-  ["model", asText],
-  ["model_used", asText],
-  ["provider", asText],
-  ["status", asText],
-  ["status_code", asNumber],
-  ["error_code", asText],
-  ["finish_reason", asText],
-  ["stream", asBoolean],
-  ["cache_hit", asBoolean],
-  ["ttft_ms", asNumber],
-  ["duration_ms", asNumber],
-  ["prompt_tokens", asNumber],
-  ["cached_tokens", asNumber],
-  ["cache_write_tokens", asNumber],
-  ["completion_tokens", asNumber],
-  ["reasoning_tokens", asNumber],
-  ["usage_source", asText],
-  ["cost", asText],
-  ["currency", asText],
-  ["ip_prefix", asText],
-  ["attempts", asJson],
-  ["charges", asJson],
-  ["refusal", asJson],
-];
-
-/** How many values a line has. */
-export const requestLineLength = requestColumns.length;
-
-/** What {@link requestLine} has written, its values apart; the JSON is read. @throws {SyntaxError} it is none. */
-export const requestOfLine = (
-  values: readonly string[],
-): NewRequest & Record<keyof NewRequestJson, unknown> =>
-  Object.fromEntries(
-    requestColumns.map(([name, read], place) => [name, read(copyValue(values[place] ?? copyNull))]),
-  ) as never;
+/** What {@link writeRequestRow} was given; the JSON is read. @throws {RangeError} it was not written whole. */
+export function readRequestRow(from: RowReader): NewRequest & Record<keyof NewRequestJson, unknown> {
+  if (from.row() !== requestFields) throw new RangeError("not a call");
+  const read = {
+    id: from.uuid(),
+    created_at: from.timestamptz(),
+    app_id: from.uuid(),
+    app_version: from.integer(),
+    key_id: from.uuid(),
+    account_id: from.uuid(),
+    end_user: from.text(),
+    session: from.text(),
+    api: from.text(),
+    model: from.text(),
+    model_used: from.text(),
+    provider: from.text(),
+    status: from.text(),
+    status_code: from.smallint(),
+    error_code: from.text(),
+    finish_reason: from.text(),
+    stream: from.boolean(),
+    cache_hit: from.boolean(),
+    ttft_ms: from.integer(),
+    duration_ms: from.integer(),
+    prompt_tokens: from.integer(),
+    cached_tokens: from.integer(),
+    cache_write_tokens: from.integer(),
+    completion_tokens: from.integer(),
+    reasoning_tokens: from.integer(),
+    usage_source: from.text(),
+    cost: from.numeric(),
+    currency: from.text(),
+    ip_prefix: from.text(),
+    attempts: from.json(),
+    charges: from.json(),
+    refusal: from.json(),
+  };
+  return read as never;
+}
 
 /**
  * Writes down calls of which none is there yet, by `copy`: half the work of an `insert` (measured: 26 instead of 50 µs a row).
  * @throws `23505` where one is.
  */
-export async function insertFreshRequestMany(db: Db, lines: CopyLines): Promise<void> {
+export async function insertFreshRequestMany(db: Db, rows: Rows): Promise<void> {
   await copyIn(
     db`copy request (
       id, created_at, app_id, app_version, key_id, account_id, end_user, session, api, model, model_used, provider, status,
       status_code, error_code, finish_reason, stream, cache_hit, ttft_ms, duration_ms, prompt_tokens, cached_tokens,
       cache_write_tokens, completion_tokens, reasoning_tokens, usage_source, cost, currency, ip_prefix, attempts,
       charges, refusal
-    ) from stdin`,
-    lines,
+    ) from stdin with (format binary)`,
+    rows,
   );
 }
 
-/** What was asked and answered, each a JSON text as `copyText` writes it. */
+/** What was asked and answered, each a JSON text. */
 export interface NewRequestContent {
   id: Uuid;
   app_id: Uuid;
-  question: string;
-  answer: string;
+  question: string | null;
+  answer: string | null;
   truncated: boolean;
 }
 
-/** A line for the statement below. */
-export const requestContentLine = ({
-  id,
-  app_id,
-  question,
-  answer,
-  truncated,
-}: NewRequestContent): CopyLine => [id, app_id, question, answer, String(truncated)];
+const contentFields = 5;
+
+/** Writes a row for the statement below. */
+export function writeRequestContentRow(to: RowWriter, content: NewRequestContent): void {
+  to.row(contentFields);
+  to.uuid(content.id);
+  to.uuid(content.app_id);
+  to.text(content.question);
+  to.text(content.answer);
+  to.boolean(content.truncated);
+}
+
+/** What {@link writeRequestContentRow} was given. @throws {RangeError} it was not written whole. */
+export function readRequestContentRow(from: RowReader): NewRequestContent {
+  if (from.row() !== contentFields) throw new RangeError("not a call's content");
+  const read = {
+    id: from.uuid(),
+    app_id: from.uuid(),
+    question: from.text(),
+    answer: from.text(),
+    truncated: from.boolean(),
+  };
+  return read as NewRequestContent;
+}
 
 /** Writes down what was asked and answered, as above. @throws alike. */
-export async function insertFreshRequestContentMany(db: Db, lines: CopyLines): Promise<void> {
-  await copyIn(db`copy request_content (id, app_id, question, answer, truncated) from stdin`, lines);
+export async function insertFreshRequestContentMany(db: Db, rows: Rows): Promise<void> {
+  await copyIn(
+    db`copy request_content (id, app_id, question, answer, truncated) from stdin with (format binary)`,
+    rows,
+  );
 }

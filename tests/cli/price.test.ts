@@ -3,9 +3,7 @@ import type { Sql } from "../../src/database/pool.ts";
 import { newId } from "../../src/id.ts";
 import { Batch } from "../../src/metering/batch.ts";
 import { writeBatch } from "../../src/metering/flush.ts";
-import { rowOf } from "../../src/metering/lines.ts";
 import type { AttemptRecord, CallRecord } from "../../src/metering/record.ts";
-import { copyNull } from "../../src/sql/copy.ts";
 import { callAt } from "../harness/call-record.ts";
 import { createDatabase } from "../harness/database.ts";
 import { createProgram } from "../harness/program.ts";
@@ -54,9 +52,8 @@ const write = (sql: Sql, calls: readonly CallRecord[]) =>
         id: call.id,
         record: call,
         charges: undefined,
-        row: rowOf(call, undefined),
-        question: copyNull,
-        answer: copyNull,
+        question: null,
+        answer: null,
         truncated: false,
       })),
     ),

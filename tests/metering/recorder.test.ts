@@ -14,7 +14,7 @@ import { join } from "node:path";
 import type { Sql } from "../../src/database/pool.ts";
 import { FailError } from "../../src/errors/app-error.ts";
 import { newId } from "../../src/id.ts";
-import { silentLog } from "../../src/log.ts";
+import { type LogFields, silentLog } from "../../src/log.ts";
 import { wholeAttempts } from "../../src/metering/attempts.ts";
 import { openJournal, segmentsIn } from "../../src/metering/journal.ts";
 import { type AttemptRecord, type CallRecord, type Charge, toCharges } from "../../src/metering/record.ts";
@@ -25,6 +25,11 @@ import { createDatabase } from "../harness/database.ts";
 
 const record = (fields: Partial<CallRecord> = {}): CallRecord => callAt(new Date(), fields);
 const standing = (it: CallRecord): CallRecord => ({ ...it, status: "interrupted", status_code: 500 });
+
+const lineOf = (text: string) => {
+  const bytes = Buffer.from(text);
+  return { bytes, length: bytes.length };
+};
 
 /** A database that nobody reaches. */
 const away = { begin: () => Promise.reject(new Error("away")) } as unknown as Sql;
@@ -80,12 +85,34 @@ test("a journal whose process is gone is brought in once: its ends as they stand
   await recorder[Symbol.asyncDispose]();
   // A line that was not written whole, as a power cut leaves it.
   const [last = ""] = segmentsIn(journal.folder);
-  writeFileSync(last, Buffer.concat([...files, Buffer.from(`c\t${open.id}\t2026-`)]));
+  writeFileSync(last, Buffer.concat([...files, Buffer.from("c\0\0\x01\0 and then")]));
   expect(await replayJournals({ sql: it.sql, root: it.root, log: silentLog })).toBe(2);
   expect(await it.statuses()).toEqual({ [ended.id]: "ok", [open.id]: "interrupted" });
   expect(readdirSync(it.root)).toEqual([]);
   const [row] = await it.sql`select model_used from request where id = ${open.id}`;
   expect(row?.model_used).toBe("second");
+}, 20_000);
+
+test("a line that makes no sense costs no other", async () => {
+  await using it = await start();
+  const journal = openJournal({ root: it.root });
+  const recorder = createRecorder({ sql: away, journal, log: silentLog });
+  const [first, damaged, last] = [record(), record({ session: "here" }), record()];
+  for (const each of [first, damaged, last]) await recorder.close(each);
+  await recorder[Symbol.asyncDispose]();
+  const [path = ""] = segmentsIn(journal.folder);
+  const bytes = readFileSync(path);
+  // The attempts of the second, which are JSON.
+  bytes.write("!", bytes.indexOf("[", bytes.indexOf("here")));
+  writeFileSync(path, bytes);
+  const errors: unknown[] = [];
+  const log = {
+    ...silentLog,
+    error: (message: string, fields?: LogFields) => void errors.push(message, fields),
+  };
+  expect(await replayJournals({ sql: it.sql, root: it.root, log })).toBe(2);
+  expect(errors).toEqual(["lines of a journal make no sense", { folder: journal.folder, lines: 1 }]);
+  expect(await it.statuses()).toEqual({ [first.id]: "ok", [last.id]: "ok" });
 }, 20_000);
 
 test("what is brought in from a journal is what was written down, with the budgets of its last line", async () => {
@@ -181,10 +208,17 @@ test("what the database does not take is put aside, and holds up nobody else", a
   await using recorder = createRecorder({ sql: it.sql, journal, log: silentLog });
   const good = Array.from({ length: 9 }, () => record());
   const bad = record({ status: "nonsense" as never });
-  for (const each of [...good.slice(0, 4), bad, ...good.slice(4)]) recorder.close(each);
+  // More than the column holds.
+  const large = record({ prompt_tokens: 3_000_000_000 });
+  for (const each of [...good.slice(0, 4), bad, ...good.slice(4), large]) recorder.close(each);
   await recorder.flushed();
   expect(Object.keys(await it.statuses()).toSorted()).toEqual(good.map(({ id }) => id).toSorted());
-  expect(readFileSync(join(journal.folder, "rejected.jsonl"), "utf8")).toContain(bad.id);
+  const aside = readFileSync(join(journal.folder, "rejected.jsonl"), "utf8").trim().split("\n");
+  const told = aside.map((line) => JSON.parse(line).record as CallRecord);
+  expect(told.map(({ id, status, prompt_tokens }) => [id, status, prompt_tokens])).toEqual([
+    [bad.id, "nonsense", bad.prompt_tokens],
+    [large.id, "ok", 3_000_000_000],
+  ]);
 });
 
 test("beyond its memory, what waits for the database is read back from the journal", async () => {
@@ -277,14 +311,14 @@ test("lines of one turn are one write, in their order; what is too long for that
     return writeSync(...parts);
   }) as typeof writeSync;
   using journal = openJournal({ root, write });
-  const lines = ["first", "第二", "x".repeat(100_000), "last"];
-  await Promise.all(lines.slice(0, 2).map((line) => journal.append(newId(), [line])));
+  const lines = ["first\n", "第二\n", `${"x".repeat(300_000)}\n`, "last\n"].map(lineOf);
+  await Promise.all(lines.slice(0, 2).map((line) => journal.append(newId(), line)));
   expect(writes).toBe(1);
-  await Promise.all(lines.map((line) => journal.append(newId(), [line])));
+  await Promise.all(lines.map((line) => journal.append(newId(), line)));
   expect(writes).toBe(4);
   const [path = ""] = journal.seal();
   expect(readFileSync(path, "utf8")).toBe(
-    [...lines.slice(0, 2), ...lines].map((line) => `${line}\n`).join(""),
+    [...lines.slice(0, 2), ...lines].map(({ bytes }) => bytes.toString()).join(""),
   );
   rmSync(root, { recursive: true });
 });
@@ -301,7 +335,7 @@ test("a journal in a form that is not read any more is left as it is", async () 
 test("a journal that is being made, which nobody has locked yet, is nobody's to bring in", async () => {
   await using it = await start();
   const journal = openJournal({ root: it.root });
-  journal.append(newId(), ["{}"]);
+  journal.append(newId(), lineOf("{}\n"));
   const name = journal.folder.slice(it.root.length + 1);
   journal[Symbol.dispose]();
   renameSync(join(it.root, name), join(it.root, `.${name}`));
