@@ -163,8 +163,11 @@ export interface Terms {
 }
 
 /** What an attempt costs at the most whose answers have `output` tokens each. */
-const worstOf = ({ prompt, completion }: Dearest, { input, answers }: TokenBound, output: number): bigint =>
-  prompt * BigInt(input) + completion * BigInt(answers) * BigInt(output);
+function worstOf({ prompt, completion }: Dearest, { input, answers }: TokenBound, output: number): bigint {
+  const all = answers * output;
+  const written = Number.isSafeInteger(all) ? BigInt(all) : BigInt(answers) * BigInt(output);
+  return prompt * BigInt(input) + completion * written;
+}
 
 /** Keeps a part back that has been taken. */
 function keepBack(parts: Part[], part: Part): void {

@@ -1,7 +1,7 @@
 import type { Price } from "../gateway/target.ts";
 import type { TokenUsage } from "../providers/usage.ts";
 import { remembered } from "../remembered.ts";
-import { formatDecimal, parseDecimal, rescale, unitsAt } from "./money.ts";
+import { formatDecimal, formatDigits, parseDecimal, rescale, unitsAt } from "./money.ts";
 
 /** A price's amounts as whole numbers of the same unit: ten to the power of minus `scale`, per token. */
 interface Units {
@@ -41,6 +41,66 @@ const unitsOf = remembered((price: Price): Units => {
   };
 });
 
+/** The same as numbers, which are rounded where they are too large: then so is what they come to. */
+const numbersOf = remembered((price: Price) => {
+  const { scale, ...units } = unitsOf(price);
+  return {
+    prompt: Number(units.prompt),
+    cached: Number(units.cached),
+    cacheWrite: Number(units.cacheWrite),
+    cacheWriteLong: Number(units.cacheWriteLong),
+    completion: Number(units.completion),
+    reasoning: Number(units.reasoning),
+    scale,
+  };
+});
+
+/** The tokens of a usage that have a price of their own, each counted once. */
+const countsOf = ({
+  promptTokens,
+  cachedTokens,
+  cacheWriteTokens,
+  cacheWriteLongTokens,
+  completionTokens,
+  reasoningTokens,
+}: TokenUsage) => ({
+  prompt: promptTokens - cachedTokens - cacheWriteTokens,
+  cached: cachedTokens,
+  cacheWrite: cacheWriteTokens - cacheWriteLongTokens,
+  cacheWriteLong: cacheWriteLongTokens,
+  completion: completionTokens - reasoningTokens,
+  reasoning: reasoningTokens,
+});
+type Counts = ReturnType<typeof countsOf>;
+
+/** What tokens cost, as long as that is a number that is exact; `undefined` for all others. Nearly all are. */
+function shortCost(counts: Counts, price: Price): string | undefined {
+  if (counts.prompt < 0 || counts.cacheWrite < 0 || counts.completion < 0) return undefined;
+  const each = numbersOf(price);
+  // None of the parts is below zero: where a part, or a sum, was rounded, the total is too large.
+  const total =
+    counts.prompt * each.prompt +
+    counts.cached * each.cached +
+    counts.cacheWrite * each.cacheWrite +
+    counts.cacheWriteLong * each.cacheWriteLong +
+    counts.completion * each.completion +
+    counts.reasoning * each.reasoning;
+  return Number.isSafeInteger(total) ? formatDigits(String(total), each.scale) : undefined;
+}
+
+/** What tokens cost, whatever it is. */
+function anyCost(counts: Counts, price: Price): string {
+  const each = unitsOf(price);
+  const units =
+    BigInt(counts.prompt) * each.prompt +
+    BigInt(counts.cached) * each.cached +
+    BigInt(counts.cacheWrite) * each.cacheWrite +
+    BigInt(counts.cacheWriteLong) * each.cacheWriteLong +
+    BigInt(counts.completion) * each.completion +
+    BigInt(counts.reasoning) * each.reasoning;
+  return formatDecimal({ units, scale: each.scale });
+}
+
 /** The price that holds at `at` for a prompt of this size: the newest version, and of that the highest tier reached. */
 export function priceAt(prices: readonly Price[], at: Date, promptTokens: number): Price | undefined {
   const time = at.getTime();
@@ -69,16 +129,8 @@ export function costOf(
 ): { cost: string; currency: string; price: Price } | undefined {
   const price = priceAt(prices, at, usage.promptTokens);
   if (!price) return undefined;
-  const { prompt, cached, cacheWrite, cacheWriteLong, completion, reasoning, scale } = unitsOf(price);
-  const fresh = usage.promptTokens - usage.cachedTokens - usage.cacheWriteTokens;
-  const units =
-    BigInt(fresh) * prompt +
-    BigInt(usage.cachedTokens) * cached +
-    BigInt(usage.cacheWriteTokens - usage.cacheWriteLongTokens) * cacheWrite +
-    BigInt(usage.cacheWriteLongTokens) * cacheWriteLong +
-    BigInt(usage.completionTokens - usage.reasoningTokens) * completion +
-    BigInt(usage.reasoningTokens) * reasoning;
-  return { cost: formatDecimal({ units, scale }), currency: price.currency, price };
+  const counts = countsOf(usage);
+  return { cost: shortCost(counts, price) ?? anyCost(counts, price), currency: price.currency, price };
 }
 
 /** The most that a token of a question and of an answer can cost, of `promptTokens` or fewer, in 10^-18 of `currency`. */

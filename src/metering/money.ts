@@ -17,8 +17,27 @@ const wholeOf = (digits: string): bigint =>
 
 const digitsOf = (units: bigint): string => (units <= exactMax ? String(Number(units)) : String(units));
 
+/** Reads a short decimal without a sign; `undefined` for all others. Nearly all are read here. */
+function parseShort(text: string): Decimal | undefined {
+  if (text.length > exactDigits) return undefined;
+  let units = 0;
+  let point = -1;
+  for (let place = 0; place < text.length; place++) {
+    const code = text.charCodeAt(place);
+    if (code >= 0x30 && code <= 0x39) units = units * 10 + code - 0x30;
+    else if (code === 0x2e /* . */ && point === -1 && place > 0) point = place;
+    else return undefined;
+  }
+  const scale = point === -1 ? 0 : text.length - point - 1;
+  return text === "" || (point !== -1 && scale === 0) ? undefined : { units: BigInt(units), scale };
+}
+
 /** Reads a decimal such as `-12.50`. @throws {RangeError} it is none. */
 export function parseDecimal(text: string): Decimal {
+  return parseShort(text) ?? parseAny(text);
+}
+
+function parseAny(text: string): Decimal {
   if (!/^-?\d+(?:\.\d+)?$/.test(text)) throw new RangeError("not a decimal number");
   const point = text.indexOf(".");
   if (point === -1) return { units: wholeOf(text), scale: 0 };
@@ -28,12 +47,17 @@ export function parseDecimal(text: string): Decimal {
 
 /** Writes a decimal without zeros at its end, as `12.5`. */
 export function formatDecimal({ units, scale }: Decimal): string {
-  const negative = units < 0n;
-  const digits = digitsOf(negative ? -units : units).padStart(scale + 1, "0");
+  return units < 0n ? `-${formatDigits(digitsOf(-units), scale)}` : formatDigits(digitsOf(units), scale);
+}
+
+/** The same of a whole number that is not negative, and written without an exponent. */
+export function formatDigits(whole: string, scale: number): string {
+  const digits = whole.padStart(scale + 1, "0");
   const point = digits.length - scale;
   let end = digits.length;
-  while (end > point && digits[end - 1] === "0") end--;
-  return `${negative ? "-" : ""}${digits.slice(0, point)}${end > point ? `.${digits.slice(point, end)}` : ""}`;
+  while (end > point && digits.charCodeAt(end - 1) === 0x30) end--;
+  const units = digits.slice(0, point);
+  return end > point ? `${units}.${digits.slice(point, end)}` : units;
 }
 
 /** The same amount with more digits after the point. */

@@ -80,6 +80,53 @@ test("bills what is kept for an hour at its own price, at twice the prompt's by 
   expect(kimi?.cacheWriteLong).toBeUndefined();
 });
 
+test("costs the same to the last digit, whether the amounts are small enough for numbers or not", () => {
+  /** In 10^-24. */
+  const exact = (text: string): bigint => {
+    const [whole = "", fraction = ""] = text.split(".");
+    return BigInt(whole + fraction.padEnd(24, "0"));
+  };
+  let seed = 1;
+  const random = (below: number) => {
+    seed = (seed * 48_271) % 2_147_483_647;
+    return seed % below;
+  };
+  const amount = () => `${random(10 ** (1 + random(9)))}.${String(random(1e9)).slice(0, 1 + random(9))}`;
+  for (let round = 0; round < 5000; round++) {
+    const many = 10 ** (1 + random(9));
+    const [fresh, cached, write, long, plain, reasoning] = Array.from(
+      { length: 6 },
+      () => random(many) * (random(4) === 0 ? 1_000_003 : 1),
+    ) as [number, number, number, number, number, number];
+    const prices = {
+      ...price,
+      prompt: amount(),
+      cached: amount(),
+      cacheWrite: amount(),
+      cacheWriteLong: amount(),
+      completion: amount(),
+      reasoning: amount(),
+    };
+    const usage = {
+      promptTokens: fresh + cached + write + long,
+      cachedTokens: cached,
+      cacheWriteTokens: write + long,
+      cacheWriteLongTokens: long,
+      completionTokens: plain + reasoning,
+      reasoningTokens: reasoning,
+    };
+    const { cost = "" } = costOf(usage, [prices], at) ?? {};
+    const expected =
+      BigInt(fresh) * exact(prices.prompt) +
+      BigInt(cached) * exact(prices.cached) +
+      BigInt(write) * exact(prices.cacheWrite) +
+      BigInt(long) * exact(prices.cacheWriteLong) +
+      BigInt(plain) * exact(prices.completion) +
+      BigInt(reasoning) * exact(prices.reasoning);
+    expect(exact(cost) * 1_000_000n).toBe(expected);
+  }
+});
+
 test("goes by the version that was valid then, and by the highest tier reached", () => {
   const later = { ...price, validFrom: new Date("2026-06-01T00:00:00Z"), prompt: "0.2" };
   const tier = { ...later, abovePromptTokens: 100, prompt: "0.4" };
