@@ -27,7 +27,7 @@ export class Batch {
   readonly requests = new Rows();
   readonly contents = new Rows();
   sums = new RollUp();
-  bookings = new Bookings("call");
+  readonly bookings = new Bookings("call");
 
   static of(calls: readonly Closed[]): Batch {
     const batch = new Batch();
@@ -62,6 +62,6 @@ export class Batch {
     this.requests.clear();
     this.contents.clear();
     this.sums = new RollUp();
-    this.bookings = new Bookings("call");
+    this.bookings.clear();
   }
 }

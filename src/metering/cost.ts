@@ -147,15 +147,6 @@ function highest(...amounts: readonly bigint[]): bigint {
   return most;
 }
 
-const free: Omit<Units, "scale"> = {
-  prompt: 0n,
-  cached: 0n,
-  cacheWrite: 0n,
-  cacheWriteLong: 0n,
-  completion: 0n,
-  reasoning: 0n,
-};
-
 const dearestOf = remembered((price: Price): Dearest => {
   const { prompt, cached, cacheWrite, cacheWriteLong, completion, reasoning, scale } = unitsOf(price);
   return {
@@ -165,6 +156,22 @@ const dearestOf = remembered((price: Price): Dearest => {
   };
 });
 
+/** Which tokens of a question cost most, and whether reasoning costs more than the rest of an answer. */
+const dearestKind = remembered((price: Price): { prompt: Kind; reasoning: boolean } => {
+  const { prompt, cached, cacheWrite, cacheWriteLong, completion, reasoning } = unitsOf(price);
+  const most = highest(prompt, cached, cacheWrite, cacheWriteLong);
+  const kind =
+    most === prompt
+      ? "fresh"
+      : most === cacheWriteLong
+        ? "cacheWriteLong"
+        : most === cacheWrite
+          ? "cacheWrite"
+          : "cached";
+  return { prompt: kind, reasoning: reasoning > completion };
+});
+type Kind = "fresh" | "cached" | "cacheWrite" | "cacheWriteLong";
+
 /** So many tokens of a question and of its answer, all of the kinds that cost most at `at`. */
 export function dearestUsage(
   { promptTokens, completionTokens }: Pick<TokenUsage, "promptTokens" | "completionTokens">,
@@ -172,18 +179,15 @@ export function dearestUsage(
   at: Date,
 ): TokenUsage {
   const price = priceAt(prices, at, promptTokens);
-  const units = price && unitsOf(price);
-  const { prompt, cached, cacheWrite, cacheWriteLong, completion, reasoning } = units ?? free;
-  const most = highest(prompt, cached, cacheWrite, cacheWriteLong);
-  const isLong = most > prompt && most === cacheWriteLong;
-  const isWrite = isLong || (most > prompt && most === cacheWrite);
+  const { prompt, reasoning } = price ? dearestKind(price) : { prompt: "fresh", reasoning: false };
+  const isLong = prompt === "cacheWriteLong";
   return {
     promptTokens,
-    cachedTokens: most > prompt && !isWrite ? promptTokens : 0,
-    cacheWriteTokens: isWrite ? promptTokens : 0,
+    cachedTokens: prompt === "cached" ? promptTokens : 0,
+    cacheWriteTokens: isLong || prompt === "cacheWrite" ? promptTokens : 0,
     cacheWriteLongTokens: isLong ? promptTokens : 0,
     completionTokens,
-    reasoningTokens: reasoning > completion ? completionTokens : 0,
+    reasoningTokens: reasoning ? completionTokens : 0,
   };
 }
 

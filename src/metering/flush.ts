@@ -30,7 +30,7 @@ const writeSums = async (
 ): Promise<void> => {
   await insertUsageMany(tx, sums.rows());
   // Last, since others wait for the locks.
-  if (bookings.rows.length > 0) await insertLedgerMany(tx, bookings.rows, holderId);
+  if (!bookings.rows.empty) await insertLedgerMany(tx, bookings.rows, holderId);
 };
 
 const hasContent = ({ question, answer }: Closed): boolean => question !== null || answer !== null;

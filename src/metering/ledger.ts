@@ -1,5 +1,5 @@
 import { newId } from "../id.ts";
-import type { BookedSum, LedgerAccount, LedgerRow } from "../sql/ledger.ts";
+import { type BookedSum, type LedgerAccount, type LedgerRow, LedgerRows } from "../sql/ledger.ts";
 import { fromUnits, multiply, toUnits } from "./money.ts";
 import type { CallRecord, Charge } from "./record.ts";
 import { costsOf } from "./rollup.ts";
@@ -61,16 +61,17 @@ function isBeyond(parts: readonly Part[], bound: string): boolean {
 
 /** Calls as rows of the ledger: one for each of their budgets and currencies. */
 export class Bookings {
-  readonly rows: LedgerRow[] = [];
+  readonly rows = new LedgerRows();
   readonly #kind: LedgerAccount["kind"];
-  /** ISO 8601. */
-  readonly #at: string;
+  /** When they are booked, ISO 8601; of the first of them, where nobody has said. */
+  readonly #said: string | undefined;
+  #at: string | undefined;
   /** By budget and user; each may have several periods, currencies and rates. */
   readonly #accounts = new Map<string, LedgerAccount[]>();
 
-  constructor(kind: LedgerAccount["kind"], at = new Date().toISOString()) {
+  constructor(kind: LedgerAccount["kind"], at?: string) {
     this.#kind = kind;
-    this.#at = at;
+    this.#said = at;
   }
 
   add(record: CallRecord, charges: readonly Charge[]): void {
@@ -80,7 +81,7 @@ export class Bookings {
       for (const part of parts) {
         const { cost, amount } = part;
         const account = this.#account(charge, part);
-        this.rows.push({ account, id: newId(), request_id: record.id, cost, amount, bound_exceeded });
+        this.rows.add({ account, id: newId(), request_id: record.id, cost, amount, bound_exceeded });
       }
     }
   }
@@ -96,6 +97,7 @@ export class Bookings {
       if (account.starts_at === starts_at && account.currency === currency && account.rate === rate)
         return account;
     }
+    this.#at ??= this.#said ?? new Date().toISOString();
     const account = {
       budget_id,
       end_user,
@@ -108,6 +110,13 @@ export class Bookings {
     };
     known.push(account);
     return account;
+  }
+
+  /** Forgets them. */
+  clear(): void {
+    this.rows.clear();
+    this.#accounts.clear();
+    this.#at = undefined;
   }
 }
 
@@ -125,16 +134,18 @@ export function correctionOf(
   records: readonly ChargedRecord[],
   rate: (base: string, quote: string, at: Date) => string | undefined,
   at: string,
-): LedgerRow[] {
-  const undone = booked.map(({ request_id, cost, amount, ...account }) => ({
-    account: { ...account, kind: "reprice" as const, holder_id: null, created_at: at },
-    id: newId(),
-    request_id,
-    cost: negated(cost),
-    amount: negated(amount),
-    bound_exceeded: false,
-  }));
-  const again = new Bookings("reprice", at);
+): LedgerRows {
+  const all = new Bookings("reprice", at);
+  for (const { request_id, cost, amount, ...account } of booked) {
+    all.rows.add({
+      account: { ...account, kind: "reprice", holder_id: null, created_at: at },
+      id: newId(),
+      request_id,
+      cost: negated(cost),
+      amount: negated(amount),
+      bound_exceeded: false,
+    });
+  }
   for (const record of records) {
     const time = new Date(record.created_at);
     const charges = record.charges.map((charge) => {
@@ -145,9 +156,9 @@ export function correctionOf(
       }
       return { ...charge, rates };
     });
-    again.add(record, charges);
+    all.add(record, charges);
   }
-  return [...undone, ...again.rows];
+  return all.rows;
 }
 
 const negated = (amount: string): string => fromUnits(-toUnits(amount));

@@ -1,7 +1,7 @@
 import type { Sql } from "../database/pool.ts";
 import { newId, type Uuid } from "../id.ts";
 import { deleteLeaseHolder, lockLeases } from "../sql/lease.ts";
-import { insertLedgerMany, listWriteOff } from "../sql/ledger.ts";
+import { insertLedgerMany, LedgerRows, listWriteOff } from "../sql/ledger.ts";
 
 /**
  * Gives up what a process has on lease, all of whose calls are in the database now. Should somebody have written a part of it
@@ -25,7 +25,7 @@ export async function releaseLease(sql: Sql, holderId: Uuid): Promise<void> {
       amount,
       bound_exceeded: false,
     }));
-    if (wrong.length > 0) await insertLedgerMany(tx, wrong, undefined);
+    if (wrong.length > 0) await insertLedgerMany(tx, LedgerRows.of(wrong), undefined);
     await deleteLeaseHolder(tx, holderId);
   });
 }

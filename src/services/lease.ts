@@ -10,7 +10,7 @@ import {
   lockLeases,
   updateBudgetLeaseWrittenOff,
 } from "../sql/lease.ts";
-import { insertLedgerMany } from "../sql/ledger.ts";
+import { insertLedgerMany, LedgerRows } from "../sql/ledger.ts";
 import type { AuditService } from "./audit.ts";
 
 export type { HeldLease } from "../sql/lease.ts";
@@ -66,7 +66,7 @@ export function createLeaseService({ sql, audit }: { sql: Sql; audit: AuditServi
               amount: fromUnits(toUnits(lost)),
               bound_exceeded: false,
             };
-            await insertLedgerMany(tx, [row], undefined);
+            await insertLedgerMany(tx, LedgerRows.of([row]), undefined);
           }
           settled.push({ ...lease, amount });
         }

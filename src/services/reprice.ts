@@ -106,7 +106,7 @@ export async function reprice(
         const ids = charged.map(({ id }) => id);
         const booked = ids.length > 0 ? await listBookedSum(tx, ids) : [];
         const rows = correctionOf(booked, charged, rules.rate, new Date().toISOString());
-        if (rows.length > 0) await insertLedgerMany(tx, rows, undefined);
+        if (!rows.empty) await insertLedgerMany(tx, rows, undefined);
       }
       return records.at(-1)?.id;
     });

@@ -28,37 +28,98 @@ export interface LedgerRow {
   bound_exceeded: boolean;
 }
 
-/** What PostgreSQL reads as an array; none of the values needs quotes. */
-const arrayOf = (values: readonly (string | number | boolean | null)[]): string =>
-  `{${values.map((value) => value ?? "null").join(",")}}`;
+/** How much memory an array has to begin with, in bytes. */
+const arrayBytes = 1024;
+
+/** A text that PostgreSQL reads as an array, of ASCII that needs no quotes; kept as bytes, which the collector need not look at. */
+class ArrayText {
+  #bytes = Buffer.allocUnsafeSlow(arrayBytes);
+  #length = 0;
+
+  add(value: string): void {
+    const end = this.#length + 1 + value.length;
+    if (end > this.#bytes.length) this.#bytes = Buffer.concat([this.#bytes, Buffer.allocUnsafeSlow(end)]);
+    this.#bytes[this.#length] = 0x2c; // ,
+    this.#bytes.write(value, this.#length + 1, "latin1");
+    this.#length = end;
+  }
+
+  clear(): void {
+    this.#length = 0;
+  }
+
+  toString(): string {
+    return `{${this.#bytes.toString("latin1", 1, Math.max(1, this.#length))}}`;
+  }
+}
+
+/** Rows of the ledger on their way there. */
+export class LedgerRows {
+  readonly #accounts = new Map<LedgerAccount, number>();
+  readonly places = new ArrayText();
+  readonly ids = new ArrayText();
+  readonly requestIds = new ArrayText();
+  readonly costs = new ArrayText();
+  readonly amounts = new ArrayText();
+  readonly exceeded = new ArrayText();
+
+  static of(rows: readonly LedgerRow[]): LedgerRows {
+    const all = new LedgerRows();
+    for (const row of rows) all.add(row);
+    return all;
+  }
+
+  add({ account, id, request_id, cost, amount, bound_exceeded }: LedgerRow): void {
+    let place = this.#accounts.get(account);
+    if (place === undefined) {
+      place = this.#accounts.size;
+      this.#accounts.set(account, place);
+    }
+    this.places.add(String(place));
+    this.ids.add(id);
+    this.requestIds.add(request_id ?? "null");
+    this.costs.add(cost);
+    this.amounts.add(amount);
+    this.exceeded.add(bound_exceeded ? "t" : "f");
+  }
+
+  get empty(): boolean {
+    return this.#accounts.size === 0;
+  }
+
+  /** What they share, each once, as a JSON text. */
+  accounts(): string {
+    return JSON.stringify([...this.#accounts].map(([account, place]) => ({ ...account, place })));
+  }
+
+  /** Forgets them. */
+  clear(): void {
+    this.#accounts.clear();
+    for (const column of [this.places, this.ids, this.requestIds, this.costs, this.amounts, this.exceeded])
+      column.clear();
+  }
+}
 
 /**
  * Books rows, and takes them from what `holderId` has on lease, in the transaction of the calls that they are of. The periods
  * are locked first, in the order in which everybody locks them. One statement, so that the rows travel once, and what they share
  * only once for all that have it as one object.
  */
-export async function insertLedgerMany(
-  db: Db,
-  rows: readonly LedgerRow[],
-  holderId: Uuid | undefined,
-): Promise<void> {
-  const places = new Map<LedgerAccount, number>();
-  for (const { account } of rows) if (!places.has(account)) places.set(account, places.size);
-  const accounts = JSON.stringify([...places].map(([account, place]) => ({ ...account, place })));
+export async function insertLedgerMany(db: Db, rows: LedgerRows, holderId: Uuid | undefined): Promise<void> {
   await db`
     with account as materialized (
-      select * from json_to_recordset(${accounts}::text::json) as account (place integer, budget_id uuid, end_user text,
+      select * from json_to_recordset(${rows.accounts()}::text::json) as account (place integer, budget_id uuid, end_user text,
         starts_at timestamptz, kind text, holder_id uuid, currency text, rate numeric(24, 12), created_at timestamptz)
     ), booked as materialized (
       select id, budget_id, end_user, starts_at, kind, request_id, holder_id, currency, cost, rate, amount, bound_exceeded,
         created_at
       from unnest(
-        ${arrayOf(rows.map(({ account }) => places.get(account) as number))}::text::integer[],
-        ${arrayOf(rows.map(({ id }) => id))}::text::uuid[],
-        ${arrayOf(rows.map(({ request_id }) => request_id))}::text::uuid[],
-        ${arrayOf(rows.map(({ cost }) => cost))}::text::numeric(38, 18)[],
-        ${arrayOf(rows.map(({ amount }) => amount))}::text::numeric(38, 18)[],
-        ${arrayOf(rows.map(({ bound_exceeded }) => bound_exceeded))}::text::boolean[]
+        ${String(rows.places)}::text::integer[],
+        ${String(rows.ids)}::text::uuid[],
+        ${String(rows.requestIds)}::text::uuid[],
+        ${String(rows.costs)}::text::numeric(38, 18)[],
+        ${String(rows.amounts)}::text::numeric(38, 18)[],
+        ${String(rows.exceeded)}::text::boolean[]
       ) as row (place, id, request_id, cost, amount, bound_exceeded) join account using (place)
     ), sums as materialized (
       select budget_id, end_user, starts_at, sum(amount) as amount,
