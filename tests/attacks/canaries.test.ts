@@ -211,6 +211,8 @@ test("secrets of every kind stand where they are meant to be, and in no log, tab
   }
   await drive();
   await app[Symbol.asyncDispose]();
+  // At midnight it has made the partitions of a day.
+  await database.sql.unsafe(`drop owned by ${role}`);
   await database.sql.unsafe(`drop role ${role}`);
 
   for (const [name, secret] of Object.entries(secrets))
