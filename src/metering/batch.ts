@@ -13,7 +13,7 @@ const callSize = 500;
 export const sizeOf = ({ question, answer }: Pick<Closed, "question" | "answer">): number =>
   callSize + (question?.length ?? 0) + (answer?.length ?? 0);
 
-const line = new RowWriter();
+const whole = new RowWriter();
 const content = new RowWriter();
 
 /**
@@ -31,7 +31,7 @@ export class Batch {
 
   static of(calls: readonly Closed[]): Batch {
     const batch = new Batch();
-    for (const call of calls) batch.add(call, line, writeCloseLine(line, call));
+    for (const call of calls) batch.add(call, whole, writeCloseLine(whole, call));
     return batch;
   }
 

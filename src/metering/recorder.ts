@@ -63,6 +63,8 @@ export function createRecorder({
   let filling = new Batch();
   /** For the next batch: it has its memory already. */
   let spare: Batch | undefined;
+  /** What is being written, or could not be. */
+  let tried: Batch | undefined;
   /** The size of all that waits, in characters. */
   let waiting = 0;
   /** Ended calls that are in the journal only. */
@@ -126,9 +128,14 @@ export function createRecorder({
   const flush = async () => {
     seal();
     for (let [batch] = batches; batch; [batch] = batches) {
+      const again = batch === tried;
+      tried = batch;
       await write(batch);
       batches.shift();
+      tried = undefined;
       waiting -= batch.size;
+      // What was given up may go on after all: it must find what it began with.
+      if (again) continue;
       batch.clear();
       spare = batch;
     }

@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Guard } from "../../src/database/health.ts";
 import type { Sql } from "../../src/database/pool.ts";
 import { FailError } from "../../src/errors/app-error.ts";
 import { newId } from "../../src/id.ts";
@@ -22,6 +23,7 @@ import { createRecorder } from "../../src/metering/recorder.ts";
 import { replayJournals } from "../../src/metering/replay.ts";
 import { callAt } from "../harness/call-record.ts";
 import { createDatabase } from "../harness/database.ts";
+import { until } from "../harness/people.ts";
 
 const record = (fields: Partial<CallRecord> = {}): CallRecord => callAt(new Date(), fields);
 const standing = (it: CallRecord): CallRecord => ({ ...it, status: "interrupted", status_code: 500 });
@@ -275,6 +277,56 @@ test("what finds no room while the journal is read back is read back after that"
   await recorder.flushed();
   expect(Object.keys(await it.statuses()).toSorted()).toEqual(all.map(({ id }) => id).toSorted());
   expect([all.length, errors]).toEqual([21, []]);
+});
+
+test("a write that was given up and goes on after all writes what it had begun with, and nothing that came later", async () => {
+  await using it = await start();
+  const journal = openJournal({ root: it.root });
+  const begun: { goOn: () => void; over: Promise<unknown> }[] = [];
+  const sql = {
+    begin(work: never) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const over = promise.then(() => it.sql.begin(work));
+      over.catch(() => {});
+      begun.push({ goOn: resolve, over });
+      return over;
+    },
+  } as unknown as typeof it.sql;
+  let giveUp = (_: Error) => {};
+  const guard: Guard = (service) => {
+    const entries = Object.entries(service).map(([name, work]) => [
+      name,
+      (...given: unknown[]) =>
+        Promise.race([
+          (work as (...given: unknown[]) => Promise<unknown>)(...given),
+          new Promise((_, reject) => {
+            giveUp = reject;
+          }),
+        ]),
+    ]);
+    return Object.fromEntries(entries);
+  };
+  const recorder = createRecorder({ sql, journal, log: silentLog, guard });
+  const [one, two] = [record(), record()];
+  await recorder.close(one);
+  await until(() => begun.length === 1);
+  giveUp(new Error("away"));
+  await until(() => begun.length === 2);
+  begun[1]?.goOn();
+  await begun[1]?.over;
+  await recorder.close(two);
+  await until(() => begun.length === 3);
+  begun[0]?.goOn();
+  await expect(begun[0]?.over).rejects.toMatchObject({ code: "23505" });
+  expect(await it.statuses()).toEqual({ [one.id]: "ok" });
+  // That one goes on to write what is not there yet, which is nothing.
+  await until(() => begun.length === 4);
+  for (const { goOn } of begun) goOn();
+  await recorder[Symbol.asyncDispose]();
+  expect(Object.keys(await it.statuses()).toSorted()).toEqual([one.id, two.id].toSorted());
+  const [sums] =
+    await it.sql`select sum(calls)::int as calls from usage where grain = 'day' and cut = 'service'`;
+  expect(sums?.calls).toBe(2);
 });
 
 test("a disk that is full refuses calls, and what comes after stands on lines of its own", async () => {
