@@ -6,12 +6,15 @@ import { Bookings } from "./ledger.ts";
 import { type Closed, readCalls, rowStart, writeCloseLine } from "./lines.ts";
 import { RollUp } from "./rollup.ts";
 
-/** What a call takes beside its texts, roughly, in characters. */
+/** Most calls of a batch: what `copy` does for each takes the longer the more there are. */
+export const batchMax = 400;
+
+/** What a call takes beside its row and its texts, roughly, in characters. */
 const callSize = 500;
 
-/** What of a call counts towards the bounds of memory, in characters. */
-export const sizeOf = ({ question, answer }: Pick<Closed, "question" | "answer">): number =>
-  callSize + (question?.length ?? 0) + (answer?.length ?? 0);
+/** What of a call, whose row ends at `rowEnd` of its line, counts towards the bounds of memory, in characters. */
+export const sizeOf = ({ question, answer }: Pick<Closed, "question" | "answer">, rowEnd: number): number =>
+  callSize + rowEnd + (question?.length ?? 0) + (answer?.length ?? 0);
 
 const whole = new RowWriter();
 const content = new RowWriter();
@@ -39,7 +42,7 @@ export class Batch {
   add(call: Closed, line: RowWriter, rowEnd: number): void {
     const { id, record, charges, question, answer, truncated } = call;
     this.ids.push(id);
-    this.size += sizeOf(call);
+    this.size += sizeOf(call, rowEnd);
     this.requests.add(line, rowStart, rowEnd);
     if (question !== null || answer !== null) {
       content.reset();

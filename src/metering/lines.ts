@@ -56,12 +56,14 @@ function writeLine(
 export const writeOpenLine = (
   to: RowWriter,
   { record, charges, question }: Pick<Closed, "record" | "charges" | "question">,
-): number => writeLine(to, "open", { record, charges, question, answer: null, truncated: false });
+): void => {
+  writeLine(to, "open", { record, charges, question, answer: null, truncated: false });
+};
 
 /** The line of a call's end; without its question where that stands in an earlier line. Returns where the row of the call ends. */
 export const writeCloseLine = (to: RowWriter, call: Closed): number => writeLine(to, "close", call);
 
-/** What the row of a call was made of. @throws {RangeError} it was not written whole. */
+/** What the row of a call was made of. @throws {RangeError} it was not written whole. @throws {SyntaxError} what should be JSON is none. */
 function readCall(from: RowReader): Pick<Closed, "id" | "record" | "charges"> {
   const { attempts, charges, refusal, ...row } = readRequestRow(from);
   const call = row as Omit<CallRecord, "attempts">;
@@ -92,12 +94,13 @@ export function* readCalls(rows: Iterable<RowReader>, contents: Iterator<RowRead
   }
 }
 
-/** The call of a line; `undefined` where it is none. */
-function understood(from: RowReader): Closed | undefined {
+/** The call of a line of so many bytes; `undefined` where it is none. */
+function understood(from: RowReader, length: number): Closed | undefined {
+  const end = from.at + length;
   try {
     const call = readCall(from);
     const { question, answer, truncated } = readRequestContentRow(from);
-    return { ...call, question, answer, truncated };
+    return from.at === end ? { ...call, question, answer, truncated } : undefined;
   } catch {
     return undefined;
   }
@@ -105,21 +108,27 @@ function understood(from: RowReader): Closed | undefined {
 
 /** A line of a journal; without its call where that makes no sense. */
 interface Line {
-  kind: keyof typeof kinds;
+  kind: keyof typeof kinds | undefined;
   call: Closed | undefined;
 }
 
-/** The lines of a file, up to one that was not written whole. */
+/** The lines of a file, up to one that was not written whole, or whose end cannot be told. */
 function* linesOf(path: string): Generator<Line> {
   const bytes = readFileSync(path);
   const reader = new RowReader(bytes);
   while (bytes.length - reader.at >= headBytes) {
     const byte = reader.byte();
+    // A power cut can leave a file longer than what was written into it.
+    if (byte === 0) return;
     const kind = byte === kinds.open ? "open" : byte === kinds.close ? "close" : undefined;
     const length = reader.count();
-    if (!kind || length > bytes.length - reader.at) return;
+    if (!kind || length < 0) {
+      yield { kind, call: undefined };
+      return;
+    }
+    if (length > bytes.length - reader.at) return;
     const end = reader.at + length;
-    yield { kind, call: understood(reader) };
+    yield { kind, call: understood(reader, length) };
     reader.at = end;
   }
 }
@@ -130,7 +139,7 @@ export interface JournalReader {
   read(path: string): Closed[];
   /** The calls that no file has closed, as they shall stand then. */
   rest(): Closed[];
-  /** How many lines made no sense so far: a disk has lost what they said. */
+  /** How many lines made no sense so far: a disk has lost what they said, and of the last perhaps what came after it. */
   readonly damaged: number;
 }
 

@@ -5,7 +5,7 @@ import type { Sql } from "../database/pool.ts";
 import type { Uuid } from "../id.ts";
 import type { Log } from "../log.ts";
 import { RowWriter } from "../sql/row.ts";
-import { Batch, sizeOf } from "./batch.ts";
+import { Batch, batchMax, sizeOf } from "./batch.ts";
 import { closedJson, writeOrReject } from "./flush.ts";
 import { type Journal, rejectedName } from "./journal.ts";
 import { type Closed, createJournalReader, writeCloseLine, writeOpenLine } from "./lines.ts";
@@ -13,9 +13,7 @@ import type { Recorder } from "./record.ts";
 
 /** How often what has ended is written to the database, in milliseconds; sooner when a batch is full. */
 const flushMs = 200;
-/** Most calls of a batch: what `copy` does for each takes the longer the more there are. */
-const batchMax = 400;
-/** The same, in characters. */
+/** Most of a batch, in characters. */
 const batchSizeMax = 4 * 1024 * 1024;
 /** Most of what waits for the database that is kept in memory, in characters; the rest is read back from the journal. */
 const waitingMax = 32 * 1024 * 1024;
@@ -126,7 +124,8 @@ export function createRecorder({
 
   /** Writes all that waits. What ends meanwhile waits for the next time, unless it fills a batch: the fewer, the cheaper. */
   const flush = async () => {
-    seal();
+    // Not each time that the database is tried: what comes while it is away makes whole batches.
+    if (batches.length === 0) seal();
     for (let [batch] = batches; batch; [batch] = batches) {
       const again = batch === tried;
       tried = batch;
@@ -179,7 +178,7 @@ export function createRecorder({
 
   /** Keeps a call until the database has it; `line` is its own. */
   const keep = (call: Closed, rowEnd: number) => {
-    waiting += sizeOf(call);
+    waiting += sizeOf(call, rowEnd);
     filling.add(call, line, rowEnd);
     if (filling.ids.length >= batchMax || filling.size >= batchSizeMax) seal();
     schedule();
@@ -220,7 +219,7 @@ export function createRecorder({
       call.question ??= questions.get(id) ?? null;
       questions.delete(id);
       // Only while the database is behind: what is being written is neither dropped nor read back.
-      if (waiting + sizeOf(call) > waitingBytesMax) void spill(call, written);
+      if (waiting + sizeOf(call, rowEnd) > waitingBytesMax) void spill(call, written);
       else keep(call, rowEnd);
       return closing;
     },

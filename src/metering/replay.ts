@@ -4,14 +4,11 @@ import type { Sql } from "../database/pool.ts";
 import { tryExclusive } from "../file-lock.ts";
 import { isId, type Uuid } from "../id.ts";
 import type { Log } from "../log.ts";
-import { Batch } from "./batch.ts";
+import { Batch, batchMax } from "./batch.ts";
 import { closedJson, writeOrReject } from "./flush.ts";
 import { lockName, rejectedName, segmentsIn } from "./journal.ts";
 import { type Closed, createJournalReader } from "./lines.ts";
 import { releaseLease } from "./release.ts";
-
-/** Records of one transaction. */
-const batchMax = 500;
 
 /**
  * Brings the journals of processes that are gone into the database: what they closed as it stands, and what they did not as
@@ -34,11 +31,14 @@ export async function replayJournals({
     const folder = join(root, name);
     if (segmentsIn(folder).length === 0 && existsSync(join(folder, rejectedName))) continue;
     // What this version cannot read is left to the one that has written it.
-    if (readdirSync(folder).some((file) => /^\d{8}\.(?:jsonl|tsv)$/.test(file))) continue;
+    if (readdirSync(folder).some((file) => /^\d{8}\.(?!rows$)/.test(file))) continue;
     const lock = tryExclusive(join(folder, lockName));
     if (!lock) continue;
+    let damaged = false;
     try {
-      count += await replay({ sql, folder, holderId: name, log });
+      const brought = await replay({ sql, folder, holderId: name, log });
+      count += brought.count;
+      damaged = brought.damaged;
       // What it spent is booked: the rest of what it held is free.
       await releaseLease(sql, name);
     } finally {
@@ -46,7 +46,9 @@ export async function replayJournals({
     }
     if (existsSync(join(folder, rejectedName)))
       renameSync(join(folder, rejectedName), join(root, `${name}.${rejectedName}`));
-    rmSync(folder, { recursive: true, force: true });
+    // Somebody may still make something of it.
+    if (damaged) renameSync(folder, `${folder}.damaged`);
+    else rmSync(folder, { recursive: true, force: true });
   }
   return count;
 }
@@ -61,7 +63,7 @@ async function replay({
   folder: string;
   holderId: Uuid;
   log: Log;
-}): Promise<number> {
+}): Promise<{ count: number; damaged: boolean }> {
   const reader = createJournalReader();
   let count = 0;
   const reject = (item: Closed, error: unknown) => {
@@ -83,5 +85,5 @@ async function replay({
       records: count,
       interrupted: interrupted.length,
     });
-  return count;
+  return { count, damaged: reader.damaged > 0 };
 }

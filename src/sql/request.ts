@@ -134,7 +134,7 @@ export function readRequestRow(from: RowReader): NewRequest & Record<keyof NewRe
 }
 
 /**
- * Writes down calls of which none is there yet, by `copy`: half the work of an `insert` (measured: 26 instead of 50 µs a row).
+ * Writes down calls of which none is there yet, by `copy`: half the work of an `insert` (measured, as text: 26 instead of 50 µs a row).
  * @throws `23505` where one is.
  */
 export async function insertFreshRequestMany(db: Db, rows: Rows): Promise<void> {

@@ -115,7 +115,31 @@ test("a line that makes no sense costs no other", async () => {
   expect(await replayJournals({ sql: it.sql, root: it.root, log })).toBe(2);
   expect(errors).toEqual(["lines of a journal make no sense", { folder: journal.folder, lines: 1 }]);
   expect(await it.statuses()).toEqual({ [first.id]: "ok", [last.id]: "ok" });
+  // It is kept for whoever wants to look.
+  expect(readdirSync(it.root)).toEqual([`${journal.folder.slice(it.root.length + 1)}.damaged`]);
 }, 20_000);
+
+test("a line whose end cannot be told ends its file, which is kept and told; one that was never written does not", async () => {
+  for (const [tail, damaged] of [
+    ["x\0\0\0\x01?", 1],
+    ["c\xff\xff\xff\xfb", 1],
+    ["\0\0\0\0\0\0\0\0", 0],
+    ["c\0\0\x01\0 and then", 0],
+    ["c", 0],
+  ] as const) {
+    await using it = await start();
+    const journal = openJournal({ root: it.root });
+    const recorder = createRecorder({ sql: away, journal, log: silentLog });
+    const one = record();
+    await recorder.close(one);
+    await recorder[Symbol.asyncDispose]();
+    const [path = ""] = segmentsIn(journal.folder);
+    writeFileSync(path, Buffer.concat([readFileSync(path), Buffer.from(tail, "latin1")]));
+    expect(await replayJournals({ sql: it.sql, root: it.root, log: silentLog })).toBe(1);
+    expect(await it.statuses()).toEqual({ [one.id]: "ok" });
+    expect(readdirSync(it.root)).toHaveLength(damaged);
+  }
+}, 60_000);
 
 test("what is brought in from a journal is what was written down, with the budgets of its last line", async () => {
   await using it = await start();
@@ -242,6 +266,30 @@ test("beyond its memory, what waits for the database is read back from the journ
   const [content] =
     await it.sql`select count(*)::int as rows from request_content where question = '"asked"' and answer = '"told"'`;
   expect(content?.rows).toBe(50);
+});
+
+test("what comes while the database is tried again and again is one batch", async () => {
+  await using it = await start();
+  const journal = openJournal({ root: it.root });
+  let [tries, away] = [0, true];
+  const flaky = {
+    begin(work: never) {
+      tries++;
+      return away ? Promise.reject(new Error("away")) : it.sql.begin(work);
+    },
+  } as unknown as typeof it.sql;
+  await using recorder = createRecorder({ sql: flaky, journal, log: silentLog });
+  for (let call = 0; call < 4; call++) {
+    await recorder.close(record());
+    const before = tries;
+    await until(() => tries > before);
+  }
+  away = false;
+  tries = 0;
+  await recorder.flushed();
+  expect(Object.keys(await it.statuses())).toHaveLength(4);
+  // The one that was there first, and all that came later.
+  expect(tries).toBe(2);
 });
 
 test("what finds no room while the journal is read back is read back after that", async () => {
