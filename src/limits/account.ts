@@ -5,7 +5,6 @@ import { type Dearest, dearer, dearestAt } from "../metering/cost.ts";
 import { amountOf } from "../metering/ledger.ts";
 import { fromUnits, multiply } from "../metering/money.ts";
 import type { CallRecord, Charge, Charges } from "../metering/record.ts";
-import { remembered } from "../remembered.ts";
 import type { BudgetRow } from "../sql/budget.ts";
 import type { BudgetMeter, Period } from "./budget-meter.ts";
 import type { Shortage } from "./pool.ts";
@@ -163,20 +162,9 @@ export interface Terms {
   unchecked: ((budget: BudgetRow) => void) | undefined;
 }
 
-/** What answers of so many tokens cost at the most, the last that was asked for: most calls of an app have the same limit. */
-const writtenOf = remembered((_: Dearest) => ({ tokens: 0, amount: 0n }));
-
 /** What an attempt costs at the most whose answers have `output` tokens each. */
-function worstOf(dearest: Dearest, { input, answers }: TokenBound, output: number): bigint {
-  const written = writtenOf(dearest);
-  const tokens = answers * output;
-  // One that was rounded stands for others, too.
-  if (written.tokens !== tokens || !Number.isSafeInteger(tokens)) {
-    written.amount = dearest.completion * BigInt(answers) * BigInt(output);
-    written.tokens = tokens;
-  }
-  return dearest.prompt * BigInt(input) + written.amount;
-}
+const worstOf = ({ prompt, completion }: Dearest, { input, answers }: TokenBound, output: number): bigint =>
+  prompt * BigInt(input) + completion * BigInt(answers) * BigInt(output);
 
 /** Keeps a part back that has been taken. */
 function keepBack(parts: Part[], part: Part): void {

@@ -3,11 +3,14 @@ import { Rows } from "../sql/copy.ts";
 import { writeRequestContentRow } from "../sql/request.ts";
 import { RowWriter } from "../sql/row.ts";
 import { Bookings } from "./ledger.ts";
-import { type Closed, readCalls, rowStart, writeCloseLine } from "./lines.ts";
+import { type Closed, hasContent, readCalls, rowStart, writeCloseLine } from "./lines.ts";
 import { RollUp } from "./rollup.ts";
 
 /** Most calls of a batch: what `copy` does for each takes the longer the more there are. */
-export const batchMax = 400;
+const batchMax = 400;
+
+/** Most of a batch, in characters. */
+const batchSizeMax = 4 * 1024 * 1024;
 
 /** What a call takes beside its row and its texts, roughly, in characters. */
 const callSize = 500;
@@ -38,19 +41,30 @@ export class Batch {
     return batch;
   }
 
-  /** Adds a call, whose row ends at `rowEnd` of its line. */
-  add(call: Closed, line: RowWriter, rowEnd: number): void {
+  /** All of these calls, in batches. */
+  static *all(calls: readonly Closed[]): Generator<Batch> {
+    for (let at = 0; at < calls.length; at += batchMax) yield Batch.of(calls.slice(at, at + batchMax));
+  }
+
+  get full(): boolean {
+    return this.ids.length >= batchMax || this.size >= batchSizeMax;
+  }
+
+  /** Adds a call, whose row ends at `rowEnd` of its line. Returns its size. */
+  add(call: Closed, line: RowWriter, rowEnd: number): number {
     const { id, record, charges, question, answer, truncated } = call;
+    const size = sizeOf(call, rowEnd);
     this.ids.push(id);
-    this.size += sizeOf(call, rowEnd);
+    this.size += size;
     this.requests.add(line, rowStart, rowEnd);
-    if (question !== null || answer !== null) {
+    if (hasContent(call)) {
       content.reset();
       writeRequestContentRow(content, { id, app_id: record.app_id, question, answer, truncated });
       this.contents.add(content);
     }
     this.sums.add(record);
     if (charges) this.bookings.add(record, charges.list);
+    return size;
   }
 
   /** The calls, in their order. */

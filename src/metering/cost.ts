@@ -156,21 +156,18 @@ const dearestOf = remembered((price: Price): Dearest => {
   };
 });
 
+/** The kinds of a question's tokens; of those that cost the same, the first counts. */
+const questionKinds = ["prompt", "cacheWriteLong", "cacheWrite", "cached"] as const;
+
 /** Which tokens of a question cost most, and whether reasoning costs more than the rest of an answer. */
-const dearestKind = remembered((price: Price): { prompt: Kind; reasoning: boolean } => {
-  const { prompt, cached, cacheWrite, cacheWriteLong, completion, reasoning } = unitsOf(price);
-  const most = highest(prompt, cached, cacheWrite, cacheWriteLong);
-  const kind =
-    most === prompt
-      ? "fresh"
-      : most === cacheWriteLong
-        ? "cacheWriteLong"
-        : most === cacheWrite
-          ? "cacheWrite"
-          : "cached";
-  return { prompt: kind, reasoning: reasoning > completion };
+const dearestKind = remembered((price: Price) => {
+  const units = unitsOf(price);
+  const most = highest(...questionKinds.map((kind) => units[kind]));
+  return {
+    question: questionKinds.find((kind) => units[kind] === most),
+    reasoning: units.reasoning > units.completion,
+  };
 });
-type Kind = "fresh" | "cached" | "cacheWrite" | "cacheWriteLong";
 
 /** So many tokens of a question and of its answer, all of the kinds that cost most at `at`. */
 export function dearestUsage(
@@ -179,12 +176,12 @@ export function dearestUsage(
   at: Date,
 ): TokenUsage {
   const price = priceAt(prices, at, promptTokens);
-  const { prompt, reasoning } = price ? dearestKind(price) : { prompt: "fresh", reasoning: false };
-  const isLong = prompt === "cacheWriteLong";
+  const { question, reasoning } = price ? dearestKind(price) : { question: "prompt", reasoning: false };
+  const isLong = question === "cacheWriteLong";
   return {
     promptTokens,
-    cachedTokens: prompt === "cached" ? promptTokens : 0,
-    cacheWriteTokens: isLong || prompt === "cacheWrite" ? promptTokens : 0,
+    cachedTokens: question === "cached" ? promptTokens : 0,
+    cacheWriteTokens: isLong || question === "cacheWrite" ? promptTokens : 0,
     cacheWriteLongTokens: isLong ? promptTokens : 0,
     completionTokens,
     reasoningTokens: reasoning ? completionTokens : 0,

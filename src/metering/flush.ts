@@ -1,5 +1,8 @@
+import { appendFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Sql } from "../database/pool.ts";
 import type { Uuid } from "../id.ts";
+import type { Log } from "../log.ts";
 import { insertLedgerMany } from "../sql/ledger.ts";
 import {
   insertFreshRequestContentMany,
@@ -11,7 +14,8 @@ import {
 import { insertUsageMany } from "../sql/usage-rollup.ts";
 import { storedAttempts } from "./attempts.ts";
 import { Batch } from "./batch.ts";
-import type { Closed } from "./lines.ts";
+import { rejectedName } from "./journal.ts";
+import { type Closed, hasContent } from "./lines.ts";
 
 /** Writes a batch of calls none of which is in the database. @throws `23505` where one is. */
 const writeFresh = (sql: Sql, batch: Batch, holderId: Uuid): Promise<unknown> =>
@@ -33,8 +37,6 @@ const writeSums = async (
   if (!bookings.rows.empty) await insertLedgerMany(tx, bookings.rows, holderId);
 };
 
-const hasContent = ({ question, answer }: Closed): boolean => question !== null || answer !== null;
-
 /** A call as a JSON text. */
 const requestJson = ({ record, charges }: Closed): string =>
   JSON.stringify({ ...record, attempts: storedAttempts(record, record.attempts), charges: charges?.list });
@@ -44,7 +46,18 @@ const contentJson = ({ question, answer, truncated }: Closed): string =>
   `"question":${question},"answer":${answer},"truncated":${truncated}`;
 
 /** A call with its content as a JSON text, for a person. */
-export const closedJson = (item: Closed): string => `{"record":${requestJson(item)},${contentJson(item)}}`;
+const closedJson = (item: Closed): string => `{"record":${requestJson(item)},${contentJson(item)}}`;
+
+/** Takes what the database refuses, and why. */
+type Reject = (call: Closed, error: unknown) => void;
+
+/** Puts what is refused aside in a journal's folder, for a person to look at. */
+export const createReject =
+  (folder: string, log: Log): Reject =>
+  (call, error) => {
+    log.error("a record was refused by the database and put aside", { request_id: call.id }, error);
+    appendFileSync(join(folder, rejectedName), `${closedJson(call)}\n`, { mode: 0o600 });
+  };
 
 /** Writes what of these calls is not in the database yet. */
 const writeRest = (sql: Sql, calls: readonly Closed[], holderId: Uuid): Promise<unknown> =>
@@ -88,12 +101,7 @@ const isRefusal = (error: unknown): boolean => /^(?:22|23)\w{3}$/.test(sqlState(
  * As {@link writeBatch}, but what the database does not take is found, by halves, and handed to `reject`; the rest is
  * written. @throws where the database is away.
  */
-export async function writeOrReject(
-  sql: Sql,
-  batch: Batch,
-  holderId: Uuid,
-  reject: (item: Closed, error: unknown) => void,
-): Promise<void> {
+export async function writeOrReject(sql: Sql, batch: Batch, holderId: Uuid, reject: Reject): Promise<void> {
   try {
     await writeBatch(sql, batch, holderId);
   } catch (error) {

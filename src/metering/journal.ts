@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { FailError } from "../errors/app-error.ts";
 import { type FileLock, tryExclusive } from "../file-lock.ts";
 import { newId, type Uuid } from "../id.ts";
-import type { RowWriter } from "../sql/row.ts";
+import type { Written } from "../sql/row.ts";
 
 /** When what was written is certain to survive a power cut: at once, or a tenth of a second later at most. */
 export type JournalSync = "line" | "interval";
@@ -48,9 +48,6 @@ interface Segment {
   pending: number;
 }
 
-/** What has a line at its beginning. */
-export type Line = Pick<RowWriter, "bytes" | "length">;
-
 /** The journal of one process: lines that survive its end, until what they say is in the database. */
 export interface Journal extends Disposable {
   /** Also names what its process has on lease. */
@@ -64,7 +61,7 @@ export interface Journal extends Disposable {
    * Appends a line about a call. Resolves once it is in the file: lines of one turn of the event loop are written together.
    * Rejects with a {@link FailError}, and then for all of them.
    */
-  append(id: Uuid, line: Line): Promise<void>;
+  append(id: Uuid, line: Written): Promise<void>;
   /** These calls are in the database: a file that mentions no others is deleted. */
   commit(ids: readonly Uuid[]): void;
   /** Ends the current file, so that all there are can be read. Returns them, oldest first. */
@@ -72,10 +69,10 @@ export interface Journal extends Disposable {
 }
 
 /** Most of what is written together, unless one line alone is longer, in bytes. */
-const batchBytesMax = 256 * 1024;
+const turnBytesMax = 256 * 1024;
 
 /** Lines that are written together. */
-interface Batch {
+interface Turn {
   ids: Uuid[];
   written: PromiseWithResolvers<void>;
 }
@@ -116,9 +113,9 @@ export function openJournal({
   let syncing = false;
   let kept = false;
 
-  let batch: Batch | undefined;
-  /** The bytes of the batch, as far as they are set. */
-  const gathered = Buffer.allocUnsafeSlow(batchBytesMax);
+  let turn: Turn | undefined;
+  /** The bytes of the turn, as far as they are set. */
+  const gathered = Buffer.allocUnsafeSlow(turnBytesMax);
   let gatheredBytes = 0;
 
   const close = (segment: Segment) => {
@@ -153,7 +150,7 @@ export function openJournal({
     else mentions.set(id, [segment]);
     segment.pending++;
   };
-  const writeBatch = ({ ids, written }: Batch, bytes: Uint8Array) => {
+  const writeTurn = ({ ids, written }: Turn, bytes: Uint8Array) => {
     let segment: Segment | undefined;
     try {
       segment = segmentFor(bytes.length);
@@ -173,12 +170,12 @@ export function openJournal({
     }
   };
   const flush = () => {
-    const ready = batch;
+    const ready = turn;
     if (!ready) return;
     const bytes = gathered.subarray(0, gatheredBytes);
-    batch = undefined;
+    turn = undefined;
     gatheredBytes = 0;
-    writeBatch(ready, bytes);
+    writeTurn(ready, bytes);
   };
 
   const syncer = setInterval(() => {
@@ -201,20 +198,20 @@ export function openJournal({
       kept = true;
     },
     append(id, { bytes, length }) {
-      if (gatheredBytes + length > batchBytesMax) flush();
-      if (length > batchBytesMax) {
-        const alone: Batch = { ids: [id], written: Promise.withResolvers() };
-        writeBatch(alone, bytes.subarray(0, length));
+      if (gatheredBytes + length > turnBytesMax) flush();
+      if (length > turnBytesMax) {
+        const alone: Turn = { ids: [id], written: Promise.withResolvers() };
+        writeTurn(alone, bytes.subarray(0, length));
         return alone.written.promise;
       }
-      if (!batch) {
-        batch = { ids: [], written: Promise.withResolvers() };
+      if (!turn) {
+        turn = { ids: [], written: Promise.withResolvers() };
         setImmediate(flush);
       }
-      batch.ids.push(id);
+      turn.ids.push(id);
       bytes.copy(gathered, gatheredBytes, 0, length);
       gatheredBytes += length;
-      return batch.written.promise;
+      return turn.written.promise;
     },
     commit(ids) {
       for (const id of ids) {

@@ -63,15 +63,14 @@ function isBeyond(parts: readonly Part[], bound: string): boolean {
 export class Bookings {
   readonly rows = new LedgerRows();
   readonly #kind: LedgerAccount["kind"];
-  /** When they are booked, ISO 8601; of the first of them, where nobody has said. */
-  readonly #said: string | undefined;
-  #at: string | undefined;
+  /** When they are booked, ISO 8601; where nobody has said, as each of their accounts comes. */
+  readonly #at: string | undefined;
   /** By budget and user; each may have several periods, currencies and rates. */
   readonly #accounts = new Map<string, LedgerAccount[]>();
 
   constructor(kind: LedgerAccount["kind"], at?: string) {
     this.#kind = kind;
-    this.#said = at;
+    this.#at = at;
   }
 
   add(record: CallRecord, charges: readonly Charge[]): void {
@@ -97,7 +96,6 @@ export class Bookings {
       if (account.starts_at === starts_at && account.currency === currency && account.rate === rate)
         return account;
     }
-    this.#at ??= this.#said ?? new Date().toISOString();
     const account = {
       budget_id,
       end_user,
@@ -106,7 +104,7 @@ export class Bookings {
       holder_id: null,
       currency,
       rate,
-      created_at: this.#at,
+      created_at: this.#at ?? new Date().toISOString(),
     };
     known.push(account);
     return account;
@@ -116,7 +114,6 @@ export class Bookings {
   clear(): void {
     this.rows.clear();
     this.#accounts.clear();
-    this.#at = undefined;
   }
 }
 

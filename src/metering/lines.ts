@@ -21,6 +21,9 @@ export interface Closed {
   truncated: boolean;
 }
 
+/** Whether something of what was asked and answered is kept. */
+export const hasContent = ({ question, answer }: Closed): boolean => question !== null || answer !== null;
+
 /**
  * A line of a journal begins with what it is, a byte, and the length of what follows, four bytes: the rows of a call and of its
  * content as `copy` takes them.

@@ -1,20 +1,16 @@
-import { appendFileSync } from "node:fs";
-import { join } from "node:path";
 import type { Guard } from "../database/health.ts";
 import type { Sql } from "../database/pool.ts";
 import type { Uuid } from "../id.ts";
 import type { Log } from "../log.ts";
 import { RowWriter } from "../sql/row.ts";
-import { Batch, batchMax, sizeOf } from "./batch.ts";
-import { closedJson, writeOrReject } from "./flush.ts";
-import { type Journal, rejectedName } from "./journal.ts";
+import { Batch, sizeOf } from "./batch.ts";
+import { createReject, writeOrReject } from "./flush.ts";
+import type { Journal } from "./journal.ts";
 import { type Closed, createJournalReader, writeCloseLine, writeOpenLine } from "./lines.ts";
 import type { Recorder } from "./record.ts";
 
 /** How often what has ended is written to the database, in milliseconds; sooner when a batch is full. */
 const flushMs = 200;
-/** Most of a batch, in characters. */
-const batchSizeMax = 4 * 1024 * 1024;
 /** Most of what waits for the database that is kept in memory, in characters; the rest is read back from the journal. */
 const waitingMax = 32 * 1024 * 1024;
 /** Longest pause between attempts while the database is away, in milliseconds. */
@@ -77,11 +73,7 @@ export function createRecorder({
   /** What is being written down at the moment. */
   const line = new RowWriter();
 
-  const reject = (item: Closed, error: unknown) => {
-    log.error("a record was refused by the database and put aside", { request_id: item.id }, error);
-    appendFileSync(join(journal.folder, rejectedName), `${closedJson(item)}\n`, { mode: 0o600 });
-  };
-
+  const reject = createReject(journal.folder, log);
   const database = guard({
     write: (batch: Batch) => writeOrReject(sql, batch, journal.id, reject),
   });
@@ -99,9 +91,7 @@ export function createRecorder({
     const missing = new Set(spilled);
     const reader = createJournalReader((id) => missing.has(id));
     for (const path of journal.seal()) {
-      const closed = reader.read(path);
-      for (let at = 0; at < closed.length; at += batchMax) {
-        const batch = Batch.of(closed.slice(at, at + batchMax));
+      for (const batch of Batch.all(reader.read(path))) {
         await write(batch);
         for (const id of batch.ids) {
           missing.delete(id);
@@ -178,9 +168,8 @@ export function createRecorder({
 
   /** Keeps a call until the database has it; `line` is its own. */
   const keep = (call: Closed, rowEnd: number) => {
-    waiting += sizeOf(call, rowEnd);
-    filling.add(call, line, rowEnd);
-    if (filling.ids.length >= batchMax || filling.size >= batchSizeMax) seal();
+    waiting += filling.add(call, line, rowEnd);
+    if (filling.full) seal();
     schedule();
   };
 
@@ -216,6 +205,7 @@ export function createRecorder({
       const written = journal.append(id, line);
       if (ending?.written === written) ending.ids.push(id);
       else closing = end({ written, ids: [id] });
+      // Where it stands in the journal already, only the database lacks it.
       call.question ??= questions.get(id) ?? null;
       questions.delete(id);
       // Only while the database is behind: what is being written is neither dropped nor read back.

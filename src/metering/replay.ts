@@ -1,11 +1,11 @@
-import { appendFileSync, existsSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Sql } from "../database/pool.ts";
 import { tryExclusive } from "../file-lock.ts";
 import { isId, type Uuid } from "../id.ts";
 import type { Log } from "../log.ts";
-import { Batch, batchMax } from "./batch.ts";
-import { closedJson, writeOrReject } from "./flush.ts";
+import { Batch } from "./batch.ts";
+import { createReject, writeOrReject } from "./flush.ts";
 import { lockName, rejectedName, segmentsIn } from "./journal.ts";
 import { type Closed, createJournalReader } from "./lines.ts";
 import { releaseLease } from "./release.ts";
@@ -66,14 +66,9 @@ async function replay({
 }): Promise<{ count: number; damaged: boolean }> {
   const reader = createJournalReader();
   let count = 0;
-  const reject = (item: Closed, error: unknown) => {
-    log.error("a record was refused by the database and put aside", { request_id: item.id }, error);
-    appendFileSync(join(folder, rejectedName), `${closedJson(item)}\n`, { mode: 0o600 });
-  };
+  const reject = createReject(folder, log);
   const write = async (items: readonly Closed[]) => {
-    for (let at = 0; at < items.length; at += batchMax) {
-      await writeOrReject(sql, Batch.of(items.slice(at, at + batchMax)), holderId, reject);
-    }
+    for (const batch of Batch.all(items)) await writeOrReject(sql, batch, holderId, reject);
     count += items.length;
   };
   for (const path of segmentsIn(folder)) await write(reader.read(path));

@@ -6,8 +6,6 @@ import type { CallRecord } from "./record.ts";
 
 /** A row that grows: what is exact or many stays as it is until all calls are there. */
 interface Sums {
-  /** As an ISO time begins. */
-  hour: string;
   row: UsageRow;
   cost: Decimal;
   /** The bucket of each call. */
@@ -25,7 +23,6 @@ const grains = {
 type Spot = Pick<UsageRow, "cut" | "app_id" | "key_id" | "model" | "provider" | "end_user" | "currency">;
 
 const emptySums = (hour: string, spot: Spot): Sums => ({
-  hour,
   row: {
     grain: "hour",
     starts_at: hour + grains.hour.rest,
@@ -89,6 +86,7 @@ export class RollUp {
   readonly #hours = new Map<string, Sums>();
   /** Where the last call went: most calls of a moment are much alike. */
   #last: Sums | undefined;
+  #lastHour = "";
 
   constructor(sign: 1 | -1 = 1) {
     this.#sign = sign;
@@ -132,7 +130,7 @@ export class RollUp {
       last.row.model === model &&
       last.row.provider === provider &&
       last.row.currency === currency &&
-      created_at.startsWith(last.hour)
+      created_at.startsWith(this.#lastHour)
     )
       return last;
     const hour = created_at.slice(0, grains.hour.length);
@@ -140,6 +138,7 @@ export class RollUp {
     const spot = { cut: "service", app_id, key_id, model, provider, end_user: "", currency } as const;
     const sums = this.#at(key, hour, spot);
     this.#last = sums;
+    this.#lastHour = hour;
     return sums;
   }
 

@@ -1,5 +1,5 @@
 import type { Db } from "./db.ts";
-import { RowReader, type RowWriter } from "./row.ts";
+import { RowReader, type Written } from "./row.ts";
 
 /** What is kept together, in bytes: it stays in the processor's caches while it is sent. */
 const chunkBytes = 64 * 1024;
@@ -7,8 +7,7 @@ const chunkBytes = 64 * 1024;
 const spareMax = 64;
 
 /** Some rows. */
-interface Chunk {
-  bytes: Buffer;
+interface Chunk extends Written {
   length: number;
 }
 
@@ -24,7 +23,7 @@ export class Rows {
   }
 
   /** Takes over a row. */
-  add({ bytes, length }: Pick<RowWriter, "bytes" | "length">, from = 0, to = length): void {
+  add({ bytes, length }: Written, from = 0, to = length): void {
     const size = to - from;
     let last = this.#last;
     if (!last || last.length + size > last.bytes.length) {

@@ -110,7 +110,7 @@ export function readRequestRow(from: RowReader): NewRequest & Record<keyof NewRe
     model_used: from.text(),
     provider: from.text(),
     status: from.text(),
-    status_code: from.smallint(),
+    status_code: from.integer(),
     error_code: from.text(),
     finish_reason: from.text(),
     stream: from.boolean(),

@@ -26,8 +26,14 @@ const uuidBytes = uuidPlaces.length;
 const keptBytesMin = 4096;
 const keptBytesMax = 1024 * 1024;
 
+/** What was written: so many bytes of a buffer, from its beginning on. */
+export interface Written {
+  readonly bytes: Buffer;
+  readonly length: number;
+}
+
 /** Puts fields together, one after the other; its memory is used again for the next row. */
-export class RowWriter {
+export class RowWriter implements Written {
   #bytes = Buffer.allocUnsafeSlow(keptBytesMin);
   #view = new DataView(this.#bytes.buffer);
   /** How many bytes are set. */
@@ -272,15 +278,8 @@ export class RowReader {
     return field !== undefined && this.#bytes[field.at] === 1;
   }
 
-  smallint(): number | null {
-    return this.#integer();
-  }
-
+  /** A whole number of either size. */
   integer(): number | null {
-    return this.#integer();
-  }
-
-  #integer(): number | null {
     const field = this.#field();
     if (!field) return null;
     if (field.length === 2) return this.#view.getInt16(field.at);

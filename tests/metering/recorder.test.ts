@@ -320,7 +320,7 @@ test("what finds no room while the journal is read back is read back after that"
       return it.sql.begin(work);
     },
   } as unknown as typeof it.sql;
-  await using recorder = createRecorder({ sql, journal: watched, log, waitingBytesMax: 1000 });
+  await using recorder = createRecorder({ sql, journal: watched, log, waitingBytesMax: 5000 });
   await close();
   await recorder.flushed();
   expect(Object.keys(await it.statuses()).toSorted()).toEqual(all.map(({ id }) => id).toSorted());
