@@ -8,9 +8,9 @@ export interface BodySink {
 /** Finds the end of a body in what comes in. */
 export interface BodyScanner {
   /**
-   * What of `bytes` is the body's goes to `sink`, as views. Returns how many bytes follow the body's end; `undefined` where
-   * it has not come.
-   * @throws {UpstreamError} `malformed`
+   * What of `bytes` is the body's goes to `sink`, as one view: chunks are moved together, so `bytes` is the scanner's from now on.
+   * Returns how many bytes follow the body's end; `undefined` where it has not come.
+   * @throws {UpstreamError} `malformed`; what came before that has gone to `sink`.
    */
   push(bytes: Uint8Array, sink: BodySink): number | undefined;
 }
@@ -30,21 +30,22 @@ function digitOf(byte: number): number {
 }
 
 /** The size that a chunk's first line tells; extensions are left out (RFC 9112, section 7.1). */
-function sizeOf(line: Uint8Array): number {
+function sizeOf(bytes: Uint8Array, from: number, end: number): number {
   let size = 0;
-  let at = 0;
-  for (; at < line.length; at++) {
-    const digit = digitOf(line[at] as number);
+  let at = from;
+  for (; at < end; at++) {
+    const digit = digitOf(bytes[at] as number);
     if (digit === -1) break;
     size = size * 16 + digit;
   }
-  const after = line[at];
-  const proper = after === undefined || after === 0x3b || after === 0x20 || after === 0x09;
-  if (at === 0 || at > 12 || !proper) throw malformed("a chunk's size that is no number");
+  const after = bytes[at];
+  const proper = at === end || after === 0x3b || after === 0x20 || after === 0x09;
+  if (at === from || at - from > 12 || !proper) throw malformed("a chunk's size that is no number");
   return size;
 }
 
 class Chunked implements BodyScanner {
+  /** The beginning of a line. */
   #held: Uint8Array | undefined;
   /** Of the chunk that is being read. */
   #left = 0;
@@ -52,47 +53,62 @@ class Chunked implements BodyScanner {
   #trailers = 0;
 
   /** Takes a line's content and says what comes next; returns whether the body is over. */
-  #endLine(line: Uint8Array): boolean {
+  #endLine(bytes: Uint8Array, from: number, end: number): boolean {
     if (this.#state === "size") {
-      this.#left = sizeOf(line);
+      this.#left = sizeOf(bytes, from, end);
       this.#state = this.#left === 0 ? "trailers" : "data";
       return false;
     }
     if (this.#state === "data-end") {
-      if (line.length > 0) throw malformed("a chunk that is longer than its size");
+      if (end > from) throw malformed("a chunk that is longer than its size");
       this.#state = "size";
       return false;
     }
     if (++this.#trailers > trailersMax) throw malformed("too many trailers");
-    return line.length === 0;
+    return end === from;
   }
 
   push(bytes: Uint8Array, sink: BodySink): number | undefined {
     let at = 0;
-    while (at < bytes.length) {
-      if (this.#state === "data") {
-        const end = Math.min(bytes.length, at + this.#left);
-        sink.take(bytes.subarray(at, end));
-        this.#left -= end - at;
-        at = end;
-        if (this.#left === 0) this.#state = "data-end";
-        continue;
+    /** What is the body's so far. */
+    let start = 0;
+    let size = 0;
+    try {
+      while (at < bytes.length) {
+        if (this.#state === "data") {
+          const next = Math.min(bytes.length, at + this.#left);
+          if (size === 0) start = at;
+          else bytes.copyWithin(start + size, at, next);
+          size += next - at;
+          this.#left -= next - at;
+          at = next;
+          if (this.#left === 0) this.#state = "data-end";
+          continue;
+        }
+        const found = bytes.indexOf(lf, at);
+        let line = bytes;
+        let from = at;
+        let end = found === -1 ? bytes.length : found;
+        if (this.#held) {
+          line = Buffer.concat([this.#held, bytes.subarray(from, end)]);
+          from = 0;
+          end = line.length;
+        }
+        if (end - from > lineBytesMax) throw malformed("a line between chunks that is too long");
+        if (found === -1) {
+          // A copy: what it is a view of may be large.
+          this.#held = new Uint8Array(line.subarray(from, end));
+          return undefined;
+        }
+        this.#held = undefined;
+        at = found + 1;
+        if (end === from || line[end - 1] !== cr) throw malformed("a line between chunks without its end");
+        if (this.#endLine(line, from, end - 1)) return bytes.length - at;
       }
-      const end = bytes.indexOf(lf, at);
-      const piece = bytes.subarray(at, end === -1 ? bytes.length : end);
-      const line = this.#held ? Buffer.concat([this.#held, piece]) : piece;
-      if (line.length > lineBytesMax) throw malformed("a line between chunks that is too long");
-      if (end === -1) {
-        // A copy: what it is a view of may be large.
-        this.#held = new Uint8Array(line);
-        return undefined;
-      }
-      this.#held = undefined;
-      at = end + 1;
-      if (line.at(-1) !== cr) throw malformed("a line between chunks without its end");
-      if (this.#endLine(line.subarray(0, -1))) return bytes.length - at;
+      return undefined;
+    } finally {
+      if (size > 0) sink.take(bytes.subarray(start, start + size));
     }
-    return undefined;
   }
 }
 

@@ -43,6 +43,15 @@ test("a chunked body is the same wherever its bytes are cut", () => {
   expect(scan({ kind: "chunked" }, [...chunked.slice(0, -4)])).toEqual({ ...expected, after: 0 });
 });
 
+test("chunks that came together are one piece, and what came before a malformed one is not lost", () => {
+  const pieces: string[] = [];
+  const sink = { take: (piece: Uint8Array) => void pieces.push(Buffer.from(piece).toString("latin1")) };
+  const scanner = createBodyScanner({ kind: "chunked" });
+  scanner.push(bytesOf("3\r\nabc\r\n2\r\nde\r\n4\r\nfg"), sink);
+  expect(() => scanner.push(bytesOf("hi\r\n1\r\nj\r\nno number\r\n"), sink)).toThrow(UpstreamError);
+  expect(pieces).toEqual(["abcdefg", "hij"]);
+});
+
 test.each([
   ["no number", "x\r\n"],
   ["nothing", "\r\n"],
