@@ -1,15 +1,5 @@
 import { UpstreamError } from "./errors/app-error.ts";
-
-type Listener = (() => void) | { handleEvent(): void };
-
-/** What calls need of an `AbortSignal`; one of those will do. */
-export interface CallSignal {
-  readonly aborted: boolean;
-  readonly reason: unknown;
-  throwIfAborted(): void;
-  addEventListener(type: "abort", listener: Listener): void;
-  removeEventListener(type: "abort", listener: Listener): void;
-}
+import { Aborter, type CallSignal } from "./signal.ts";
 
 /** A call that the service knows of: its own signal, which aborts with its caller's, or at {@link Drain.abort}. */
 export interface TrackedCall extends CallSignal {
@@ -30,15 +20,12 @@ export interface Drain {
   track(signal: AbortSignal): TrackedCall;
 }
 
-/** A class of our own: an `AbortController` for every call, and what listens to it, took a twentieth of a call's time. */
-class Tracked implements TrackedCall {
-  aborted = false;
-  reason: unknown;
+class Tracked extends Aborter implements TrackedCall {
   readonly #calls: Set<Tracked>;
   readonly #caller: AbortSignal;
-  #listeners: Listener[] = [];
 
   constructor(calls: Set<Tracked>, caller: AbortSignal) {
+    super();
     this.#calls = calls;
     this.#caller = caller;
     calls.add(this);
@@ -52,29 +39,8 @@ class Tracked implements TrackedCall {
     this.abort(this.#caller.reason);
   }
 
-  abort(reason: unknown): void {
-    if (this.aborted || !this.#calls.has(this)) return;
-    this.aborted = true;
-    this.reason = reason;
-    const listeners = this.#listeners;
-    this.#listeners = [];
-    for (const listener of listeners) {
-      if (typeof listener === "function") listener();
-      else listener.handleEvent();
-    }
-  }
-
-  throwIfAborted(): void {
-    if (this.aborted) throw this.reason;
-  }
-
-  addEventListener(_type: "abort", listener: Listener): void {
-    this.#listeners.push(listener);
-  }
-
-  removeEventListener(_type: "abort", listener: Listener): void {
-    const place = this.#listeners.indexOf(listener);
-    if (place !== -1) this.#listeners.splice(place, 1);
+  override abort(reason: unknown): void {
+    if (this.#calls.has(this)) super.abort(reason);
   }
 
   release(): void {

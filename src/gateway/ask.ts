@@ -9,7 +9,7 @@ import type { Call, UpstreamAnswer } from "../providers/transport.ts";
 import type { AnswerReader } from "../providers/usage.ts";
 import { remembered } from "../remembered.ts";
 import { type Body, upstreamBody } from "./body.ts";
-import { createEventScanner, type EventScanner, type Frame } from "./sse.ts";
+import { EventScanner, type Frame } from "./sse.ts";
 import type { Target, TargetProvider } from "./target.ts";
 
 /** An answer that has begun well: whole, or its first event is here. Until then nothing was promised to the caller. */
@@ -30,8 +30,9 @@ export interface WholeAnswer extends Answered {
 export interface StreamedAnswer extends Answered {
   kind: "stream";
   answer: UpstreamAnswer;
+  /** What came after the first event. */
   scanner: EventScanner;
-  /** What has come so far. */
+  /** The first event, and the comments before it. */
   frames: readonly Frame[];
 }
 
@@ -102,7 +103,7 @@ export async function ask(
   const { provider } = target;
   const dialect = dialectOf(provider);
   const sent = upstreamBody(body, target, dialect);
-  call.throwIfEnded();
+  call.throwIfAborted();
   const known = { model: target.upstreamName, apiKey: provider.apiKey };
   if (!provider.apiKey && !provider.keyless) throw new UpstreamError("no_key");
   if (sent.operation === "embeddings" && provider.dialect !== "openai") throw noEmbeddings();
@@ -121,7 +122,7 @@ export async function ask(
     const bytes = answer.bytes();
     return whole(bytes instanceof Promise ? await bytes : bytes, sent.operation, reader);
   }
-  const type = answer.headers.get("content-type") ?? "";
+  const type = answer.contentType;
   // A provider that does not stream answers whole.
   if (type.includes("json")) {
     const begun = whole(await answer.bytes(), sent.operation, dialect.reader(sent.operation));
@@ -134,24 +135,30 @@ export async function ask(
   return begin(answer, { operation: sent.operation, dialect, reader });
 }
 
+/** The next event of an answer, or comment, as soon as it is here; `undefined` at the end. */
+async function nextFrame(answer: UpstreamAnswer, scanner: EventScanner): Promise<Frame | undefined> {
+  for (;;) {
+    const frame = scanner.next();
+    if (frame) return frame;
+    const piece = await answer.read();
+    if (!piece) return scanner.end();
+    scanner.push(piece);
+  }
+}
+
 /** Reads a stream up to its first event. @throws {UpstreamError} there is none, or it is an error. */
 async function begin(
   answer: UpstreamAnswer,
   { operation, dialect, reader }: { operation: Operation; dialect: Dialect; reader: AnswerReader },
 ): Promise<StreamedAnswer> {
-  const scanner = createEventScanner();
+  const scanner = new EventScanner();
   const frames: Frame[] = [];
-  while (frames.every(({ data }) => data === undefined)) {
-    const piece = await answer.read();
-    if (!piece) {
-      const last = scanner.end();
-      if (!last?.data) throw new UpstreamError("cut");
-      frames.push(last);
-    } else frames.push(...scanner.push(piece));
-  }
+  let first = await nextFrame(answer, scanner);
+  for (; first && first.data === undefined; first = await nextFrame(answer, scanner)) frames.push(first);
+  if (!first) throw new UpstreamError("cut");
+  frames.push(first);
   // An error as the very first event can still be answered, or mended elsewhere.
   const probe = dialect.reader(operation);
-  const first = frames.find(({ data }) => data !== undefined) as Frame;
   probe.event(dataOf(first), first.name);
   if (probe.state.error !== undefined) throw failed(probe.state.error);
   return { shape: operation, reader, kind: "stream", answer, scanner, frames };
@@ -184,9 +191,9 @@ function asStream(
     .filter(isObject)
     .map(({ message, ...choice }) => ({ ...choice, delta: deltaOf(message) }));
   const chunk = JSON.stringify({ ...parsed, object: "chat.completion.chunk", choices });
-  const scanner = createEventScanner();
-  const frames = scanner.push(encoder.encode(`data: ${chunk}\n\ndata: [DONE]\n\n`));
-  return { shape, reader, kind: "stream", answer, scanner, frames };
+  const scanner = new EventScanner();
+  scanner.push(encoder.encode(`data: ${chunk}\n\ndata: [DONE]\n\n`));
+  return { shape, reader, kind: "stream", answer, scanner, frames: [] };
 }
 
 /** What an answer said of its own failure. */

@@ -1,4 +1,3 @@
-import type { CallSignal } from "../drain.ts";
 import { AppError, LimitError, UpstreamError, ValidateError } from "../errors/app-error.ts";
 import type { CallContent, Recorder, Refusal } from "../metering/record.ts";
 import { redact } from "../metering/redact.ts";
@@ -12,6 +11,7 @@ import {
 } from "../providers/translate/stream.ts";
 import type { Call, Transport } from "../providers/transport.ts";
 import type { AnswerReader } from "../providers/usage.ts";
+import type { CallSignal } from "../signal.ts";
 import type { Allowance, Permit } from "./allowance.ts";
 import { ask, type Begun, dialectOf, type Heard, type StreamedAnswer, type WholeAnswer } from "./ask.ts";
 import type { Body } from "./body.ts";
@@ -256,7 +256,7 @@ export function createGateway({
           const reader = readerOf(target, body, it.content);
           tried.reader = reader;
           // The caller may have left while it was written down.
-          call.throwIfEnded();
+          call.throwIfAborted();
           tried.asked = true;
           const begun = await ask(target, body, { call, reader, heard: tried });
           attempt.firstPiece();
@@ -322,7 +322,7 @@ export function createGateway({
       begun: made.begun,
       translator: translatorFor(made.begun.shape, it.body),
       includeUsage: it.body.includeUsage,
-      signal: call.signal,
+      signal: call,
       renderError: it.renderError,
       ended: (end) => settle(it, made, entry, kept, end),
       sent:

@@ -1,5 +1,7 @@
+import type { UnderlyingDefaultSource } from "node:stream/web";
 import { UpstreamError } from "../errors/app-error.ts";
 import type { StreamTranslator } from "../providers/translate/stream.ts";
+import type { CallSignal } from "../signal.ts";
 import { dataOf, failed, type StreamedAnswer } from "./ask.ts";
 import type { Frame } from "./sse.ts";
 
@@ -16,7 +18,7 @@ export interface RelayOptions {
   /** Whether the caller asked for the chunk that carries usage and nothing else. */
   includeUsage: boolean;
   /** The caller's, or the service's own end; aborts with an {@link UpstreamError} in the latter case. */
-  signal: AbortSignal;
+  signal: CallSignal;
   /** An error as the caller's dialect puts it into a stream. */
   renderError: (error: unknown) => string;
   /** Told exactly once, and waited for before the caller can see the end. */
@@ -29,53 +31,61 @@ export interface RelayOptions {
 
 const encoder = new TextEncoder();
 /**
- * Most bytes that are read, understood and handed on in one go. Bun collects up to some 2 MiB ahead; a caller that stops
- * reading should not make us understand all of it.
+ * Most bytes that are understood and handed on in one go, but for an event that is longer: a caller that stops reading should not
+ * make us understand all that is here.
  */
-const pieceBytesMax = 64 * 1024;
+const handedBytesMax = 64 * 1024;
 /** How long an upstream may take to end its body after the answer's end, in milliseconds. */
 const giveBackMs = 1000;
 const doneText = "data: [DONE]\n\n";
 const nothing = new Uint8Array();
 
-/**
- * Passes a stream on, piece by piece, as the caller takes it: a caller that stops reading holds back the upstream. It never
- * ends in silence: what breaks off ends with an error event.
- */
-export function relay({
-  begun: { answer, scanner, reader, frames, shape },
-  translator,
-  includeUsage,
-  signal,
-  renderError,
-  ended,
-  sent,
-  dispose,
-}: RelayOptions): ReadableStream<Uint8Array> {
-  let over = false;
-  let complete = false;
-  /** The answer's end has come: what says so is kept until the call is on record. */
-  let atEnd = false;
-  const ending: (Uint8Array | string)[] = [];
-  /** What is wrong with what had come before anybody read. */
-  let wrong: { error: unknown } | undefined;
+/** What the caller gets: an event as it came, or as it was made. */
+type Passed = Uint8Array | string;
 
-  const finish = (end: StreamEnd): Promise<void> => {
-    if (over) return Promise.resolve();
-    over = true;
-    complete = end.complete;
-    signal.removeEventListener("abort", abandoned);
-    return ended(end);
-  };
-  const abandoned = () => {
-    if (!(signal.reason instanceof UpstreamError)) void finish({ complete: false, left: true });
+const eventText = (name: string | undefined, data: string) =>
+  `${name === undefined ? "" : `event: ${name}\n`}data: ${data}\n\n`;
+
+/** A class, since one is made for every stream: its methods are made once. */
+class Relay implements UnderlyingDefaultSource<Uint8Array> {
+  readonly #it: RelayOptions;
+  #over = false;
+  #complete = false;
+  /** The answer's end has come: what says so is kept until the call is on record. */
+  #atEnd = false;
+  readonly #ending: Passed[] = [];
+  /** What is wrong with what had come before anybody read. */
+  #wrong: { error: unknown } | undefined;
+
+  constructor(it: RelayOptions) {
+    this.#it = it;
+    if (it.signal.aborted) this.handleEvent();
+    else it.signal.addEventListener("abort", this);
+  }
+
+  /** The call has ended before its time. */
+  handleEvent(): void {
+    const { signal, dispose } = this.#it;
+    if (!(signal.reason instanceof UpstreamError)) void this.#finish({ complete: false, left: true });
     dispose();
-  };
-  if (signal.aborted) abandoned();
-  else signal.addEventListener("abort", abandoned, { once: true });
+  }
+
+  #finish(end: StreamEnd): Promise<void> {
+    if (this.#over) return Promise.resolve();
+    const { signal, ended } = this.#it;
+    this.#over = true;
+    this.#complete = end.complete;
+    signal.removeEventListener("abort", this);
+    return ended(end);
+  }
 
   /** Takes one event: puts what the caller gets for it into `out`, or where it is the answer's end, keeps it. */
-  const pass = (frame: Frame, out: (Uint8Array | string)[]) => {
+  #pass(frame: Frame, out: Passed[]): void {
+    const {
+      begun: { reader },
+      translator,
+      includeUsage,
+    } = this.#it;
     if (frame.data === undefined) {
       if (!translator) out.push(frame.raw);
       return;
@@ -83,130 +93,164 @@ export function relay({
     const data = dataOf(frame);
     const onlyUsage = reader.event(data, frame.name);
     if (reader.state.error !== undefined) throw failed(reader.state.error);
+    let to = out;
     if (data === "[DONE]" || frame.name === "message_stop") {
-      atEnd = true;
-      out = ending;
+      this.#atEnd = true;
+      to = this.#ending;
     }
     if (translator) {
-      for (const { event, data: text } of translator.event(data, frame.name)) {
-        out.push(`${event === undefined ? "" : `event: ${event}\n`}data: ${text}\n\n`);
-      }
-    } else if (!onlyUsage || includeUsage) out.push(frame.raw);
-  };
-  /** Takes events up to the answer's end: nothing that comes after it belongs to the answer. */
-  const take = (next: readonly Frame[], out: (Uint8Array | string)[]) => {
-    for (const frame of next) {
-      if (atEnd) return;
-      pass(frame, out);
+      for (const { event, data: text } of translator.event(data, frame.name)) to.push(eventText(event, text));
+    } else if (!onlyUsage || includeUsage) to.push(frame.raw);
+  }
+
+  /**
+   * Takes the events that are here, up to the answer's end: nothing that comes after it belongs to the answer. Returns whether they
+   * were worth something to the caller, or were the last.
+   */
+  #take(out: Passed[]): boolean {
+    const { scanner } = this.#it.begun;
+    for (let bytes = 0; !this.#atEnd && (bytes < handedBytesMax || out.length === 0); ) {
+      const frame = scanner.next();
+      if (!frame) break;
+      bytes += frame.raw.byteLength;
+      this.#pass(frame, out);
     }
-  };
+    return this.#atEnd || out.length > 0;
+  }
 
-  const last = async (out: (Uint8Array | string)[]) => {
-    if (!reader.state.ended) throw new UpstreamError("cut");
-    out.push(...ending);
-    if (translator) {
-      for (const { event, data } of translator.end()) {
-        out.push(`${event === undefined ? "" : `event: ${event}\n`}data: ${data}\n\n`);
-      }
-    } else if (ending.length === 0 && shape === "chat") out.push(doneText);
-    await finish({ complete: true });
-  };
-
-  /** What has come and was not looked at yet. */
-  let unread: Uint8Array | undefined;
-  /** The next of the upstream's bytes, no more of them at once than a caller is likely to take. */
-  const nextPiece = async (): Promise<Uint8Array | undefined> => {
-    const whole = unread ?? (await answer.read());
-    if (!whole || whole.byteLength <= pieceBytesMax) {
-      unread = undefined;
-      return whole;
-    }
-    unread = whole.subarray(pieceBytesMax);
-    return whole.subarray(0, pieceBytesMax);
-  };
-
-  /** Takes the next piece of the upstream's; returns what the caller gets for it. */
-  const step = async (): Promise<(Uint8Array | string)[]> => {
-    const out: (Uint8Array | string)[] = [];
+  /** Puts what the caller gets next into `out`. */
+  async #fill(out: Passed[]): Promise<void> {
+    const {
+      begun: { answer, scanner },
+      signal,
+      renderError,
+    } = this.#it;
     try {
-      if (wrong) throw wrong.error;
-      if (!atEnd) {
-        const piece = await nextPiece();
-        const rest = piece ? undefined : scanner.end();
-        take(piece ? scanner.push(piece) : rest ? [rest] : [], out);
-        if (!piece) atEnd = true;
+      if (this.#wrong) throw this.#wrong.error;
+      while (!this.#take(out)) {
+        const piece = await answer.read();
+        if (piece) scanner.push(piece);
+        else {
+          const rest = scanner.end();
+          if (rest) this.#pass(rest, out);
+          this.#atEnd = true;
+        }
       }
       // What comes before the end does not wait for the records.
-      if (atEnd && out.length === 0) await last(out);
+      if (out.length === 0) await this.#last(out);
     } catch (error) {
-      if (over) throw error;
+      if (this.#over) throw error;
       const reason = signal.aborted ? signal.reason : error;
       out.push(renderError(reason));
-      await finish({ complete: false, error: reason });
+      await this.#finish({ complete: false, error: reason });
     }
-    return out;
-  };
+  }
+
+  /** Puts what says that the answer is complete into `out`. Resolves once the call is on record. */
+  #last(out: Passed[]): Promise<void> {
+    const {
+      begun: { reader, shape },
+      translator,
+    } = this.#it;
+    if (!reader.state.ended) throw new UpstreamError("cut");
+    out.push(...this.#ending);
+    if (translator) for (const { event, data } of translator.end()) out.push(eventText(event, data));
+    else if (out.length === 0 && shape === "chat") out.push(doneText);
+    return this.#finish({ complete: true });
+  }
 
   /** Reads what little may follow the end, so that the connection can be used again. */
-  const giveBack = async () => {
-    const timer = setTimeout(dispose, giveBackMs);
-    try {
-      while (await answer.read());
-    } catch {
-      // A connection that fails now fails nobody.
-    } finally {
-      clearTimeout(timer);
-      dispose();
+  async #giveBack(): Promise<void> {
+    const {
+      begun: { answer },
+      dispose,
+    } = this.#it;
+    const first = answer.read();
+    if (first !== undefined) {
+      const timer = setTimeout(dispose, giveBackMs);
+      try {
+        for (let next = await first; next; next = await answer.read());
+      } catch {
+        // A connection that fails now fails nobody.
+      } finally {
+        clearTimeout(timer);
+      }
     }
-  };
+    dispose();
+  }
 
-  return new ReadableStream<Uint8Array>(
-    {
-      // What has come already goes out with the head of the answer.
-      start(controller) {
-        const out: (Uint8Array | string)[] = [];
-        try {
-          if (!over) take(frames, out);
-        } catch (error) {
-          wrong = { error };
-        }
-        const bytes = joined(out);
-        if (!bytes) return;
-        sent?.(bytes, false);
-        controller.enqueue(bytes);
-      },
-      async pull(controller) {
-        try {
-          for (;;) {
-            const out = over ? [] : await step();
-            const bytes = joined(out);
-            if (bytes || over) sent?.(bytes ?? nothing, over && complete);
-            if (bytes) controller.enqueue(bytes);
-            if (over) {
-              controller.close();
-              if (reader.state.ended) void giveBack();
-              else dispose();
-            }
-            if (over || bytes) return;
-          }
-        } catch (error) {
-          // The caller has left: nobody reads this any more.
-          dispose();
-          controller.error(error);
-        }
-      },
-      cancel() {
-        void finish({ complete: false, left: true });
-        dispose();
-      },
-    },
-    { highWaterMark: 0 },
-  );
+  #hand(controller: ReadableStreamDefaultController<Uint8Array>, out: readonly Passed[]): void {
+    const { sent } = this.#it;
+    const bytes = joined(out);
+    if (bytes || this.#over) sent?.(bytes ?? nothing, this.#over && this.#complete);
+    if (bytes) controller.enqueue(bytes);
+  }
+
+  /** What has come already goes out with the head of the answer. */
+  start(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    if (this.#over) return;
+    const out: Passed[] = [];
+    try {
+      for (const frame of this.#it.begun.frames) this.#pass(frame, out);
+      this.#take(out);
+    } catch (error) {
+      this.#wrong = { error };
+    }
+    this.#hand(controller, out);
+  }
+
+  async pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    const {
+      begun: { reader },
+      dispose,
+    } = this.#it;
+    try {
+      const out: Passed[] = [];
+      if (!this.#over) await this.#fill(out);
+      this.#hand(controller, out);
+      if (!this.#over) return;
+      controller.close();
+      if (reader.state.ended) void this.#giveBack();
+      else dispose();
+    } catch (error) {
+      // The caller has left: nobody reads this any more.
+      dispose();
+      controller.error(error);
+    }
+  }
+
+  cancel(): void {
+    void this.#finish({ complete: false, left: true });
+    this.#it.dispose();
+  }
+}
+
+/**
+ * Passes a stream on, piece by piece, as the caller takes it: a caller that stops reading holds back the upstream. It never
+ * ends in silence: what breaks off ends with an error event.
+ */
+export const relay = (options: RelayOptions): ReadableStream<Uint8Array> =>
+  new ReadableStream(new Relay(options), { highWaterMark: 0 });
+
+const bytesOf = (passed: Passed): Uint8Array =>
+  typeof passed === "string" ? encoder.encode(passed) : passed;
+
+/** Views that lie one after the other as one view of them all; `undefined` where they do not. */
+function adjoining(views: readonly Uint8Array[]): Uint8Array | undefined {
+  const { buffer, byteOffset: start } = views[0] as Uint8Array;
+  let end = start;
+  for (const view of views) {
+    if (view.byteOffset !== end || view.buffer !== buffer) return undefined;
+    end += view.byteLength;
+  }
+  return new Uint8Array(buffer, start, end - start);
 }
 
 /** One piece of many, with as little copying as can be; `undefined` for nothing. */
-function joined(out: readonly (Uint8Array | string)[]): Uint8Array | undefined {
-  if (out.length === 0) return undefined;
-  const pieces = out.map((each) => (typeof each === "string" ? encoder.encode(each) : each));
-  return pieces.length === 1 ? pieces[0] : Buffer.concat(pieces);
+function joined(out: readonly Passed[]): Uint8Array | undefined {
+  const [first] = out;
+  if (first === undefined) return undefined;
+  if (out.length === 1) return bytesOf(first);
+  const pieces = out.map(bytesOf);
+  return adjoining(pieces) ?? Buffer.concat(pieces);
 }

@@ -1,5 +1,5 @@
-import type { CallSignal } from "../drain.ts";
 import { UpstreamError, type UpstreamReason } from "../errors/app-error.ts";
+import type { CallSignal } from "../signal.ts";
 
 /** How often the same target is asked again. */
 const retriesMax = 2;

@@ -9,14 +9,6 @@ export interface Frame {
   data: string | undefined;
 }
 
-/** Cuts a stream of bytes into events, wherever the pieces were cut. */
-export interface EventScanner {
-  /** The events that this piece completes. @throws {UpstreamError} `malformed`: an event beyond the limit. */
-  push(piece: Uint8Array): Frame[];
-  /** What stands at the end without its blank line; `undefined` for nothing. */
-  end(): Frame | undefined;
-}
-
 /** Largest event, in bytes: a whole picture fits, a stream without an end does not. */
 const eventBytesMax = 16 * 1024 * 1024;
 
@@ -25,6 +17,7 @@ const cr = 0x0d;
 const decoder = new TextDecoder();
 /** Ends an event, and the line before it. */
 const blankLine = new Uint8Array([lf, lf]);
+const nothing = new Uint8Array();
 
 /** Reads one event's lines. */
 function frameOf(raw: Uint8Array): Frame {
@@ -46,75 +39,111 @@ function frameOf(raw: Uint8Array): Frame {
   return { raw, name, data };
 }
 
-/** Creates a scanner for one stream. Events that lie within one piece are views of it and not copies. */
-export function createEventScanner({ bytesMax = eventBytesMax } = {}): EventScanner {
-  /** What has come of an event that is not complete. */
-  let held: Uint8Array[] = [];
-  let heldBytes = 0;
+/**
+ * Cuts a stream of bytes into events, wherever the pieces were cut. Events that lie within one piece are views of it and not
+ * copies.
+ */
+export class EventScanner {
+  readonly #bytesMax: number;
+  /** What is being read, from where on it was not looked at, and where the event that is there begins. */
+  #piece: Uint8Array = nothing;
+  #at = 0;
+  #start = 0;
+  /** Whether the piece has any CR. */
+  #hasCr = false;
+  /** What came in earlier pieces of the event that is not complete. */
+  readonly #held: Uint8Array[] = [];
+  #heldBytes = 0;
   /** Whether the line that is being read is empty so far, and whether the byte before was a CR. */
-  let empty = true;
-  let afterCr = false;
+  #empty = true;
+  #afterCr = false;
   /** Whether the event so far is more than line ends. */
-  let some = false;
+  #some = false;
 
-  const take = (last: Uint8Array): Uint8Array => {
-    if (held.length === 0) return last;
-    const whole = Buffer.concat([...held, last]);
-    held = [];
-    heldBytes = 0;
+  /** Takes at most so many bytes for one event. */
+  constructor(bytesMax = eventBytesMax) {
+    this.#bytesMax = bytesMax;
+  }
+
+  /** Goes on with this piece; the one before must have been read to its end. */
+  push(piece: Uint8Array): void {
+    this.#piece = piece;
+    this.#at = 0;
+    this.#start = 0;
+    this.#hasCr = piece.indexOf(cr) !== -1;
+  }
+
+  /** The next event, or comment; `undefined` where it is not complete. @throws {UpstreamError} `malformed`: it is too large. */
+  next(): Frame | undefined {
+    const piece = this.#piece;
+    while (this.#at < piece.length) {
+      const byte = piece[this.#at];
+      if (byte === lf && this.#afterCr) {
+        // The second half of a line end; after a finished event it goes before the next.
+        this.#afterCr = false;
+        this.#at++;
+        continue;
+      }
+      this.#afterCr = byte === cr;
+      if (byte !== lf && byte !== cr) {
+        this.#empty = false;
+        this.#some = true;
+        this.#at = this.#lineEnd(this.#at);
+        continue;
+      }
+      this.#at++;
+      if (this.#empty && this.#some) {
+        // With both halves of its line end, if they are here: whoever waits for the second would be one event behind.
+        if (this.#afterCr && piece[this.#at] === lf) {
+          this.#afterCr = false;
+          this.#at++;
+        }
+        const raw = piece.subarray(this.#start, this.#at);
+        this.#start = this.#at;
+        this.#some = false;
+        return frameOf(this.#whole(raw));
+      }
+      this.#empty = true;
+    }
+    this.#hold();
+    return undefined;
+  }
+
+  /** What stands at the end without its blank line; `undefined` for nothing. */
+  end(): Frame | undefined {
+    if (this.#heldBytes === 0) return undefined;
+    const frame = frameOf(this.#whole(this.#some ? blankLine : nothing));
+    this.#some = false;
+    return frame;
+  }
+
+  /** Where the line that holds `at` ends: nothing but a line end matters there. */
+  #lineEnd(at: number): number {
+    const piece = this.#piece;
+    const end = piece.indexOf(lf, at);
+    const crEnd = this.#hasCr ? piece.indexOf(cr, at) : -1;
+    return Math.min(end === -1 ? piece.length : end, crEnd === -1 ? piece.length : crEnd);
+  }
+
+  /** An event's bytes, of which these are the last. */
+  #whole(last: Uint8Array): Uint8Array {
+    if (this.#heldBytes === 0) return last;
+    const whole = Buffer.concat([...this.#held, last]);
+    this.#held.length = 0;
+    this.#heldBytes = 0;
     return whole;
-  };
+  }
 
-  return {
-    push(piece) {
-      const frames: Frame[] = [];
-      const hasCr = piece.indexOf(cr) !== -1;
-      let start = 0;
-      let at = 0;
-      while (at < piece.length) {
-        const byte = piece[at];
-        if (byte === lf && afterCr) {
-          // The second half of a line end; after a finished event it goes before the next.
-          afterCr = false;
-          at++;
-          continue;
-        }
-        afterCr = byte === cr;
-        if (byte !== lf && byte !== cr) {
-          empty = false;
-          some = true;
-          // Nothing but a line end matters now.
-          const next = piece.indexOf(lf, at);
-          const nextCr = hasCr ? piece.indexOf(cr, at) : -1;
-          at = Math.min(next === -1 ? piece.length : next, nextCr === -1 ? piece.length : nextCr);
-          continue;
-        }
-        at++;
-        if (empty && some) {
-          // With both halves of its line end, if they are here: whoever waits for the second would be one event behind.
-          if (afterCr && piece[at] === lf) {
-            afterCr = false;
-            at++;
-          }
-          frames.push(frameOf(take(piece.subarray(start, at))));
-          start = at;
-          some = false;
-        }
-        empty = true;
-      }
-      if (start < piece.length) {
-        held.push(piece.slice(start));
-        heldBytes += piece.length - start;
-        if (heldBytes > bytesMax)
-          throw new UpstreamError("malformed", { cause: new Error("event too large") });
-      }
-      return frames;
-    },
-    end() {
-      if (heldBytes === 0) return undefined;
-      const frame = frameOf(take(some ? blankLine : new Uint8Array()));
-      some = false;
-      return frame;
-    },
-  };
+  /** Keeps what there is of an event until the rest of it comes, as a copy: what it is a view of may be large. */
+  #hold(): void {
+    const rest = this.#piece.slice(this.#start);
+    this.#piece = nothing;
+    this.#at = 0;
+    this.#start = 0;
+    if (rest.length === 0) return;
+    this.#held.push(rest);
+    this.#heldBytes += rest.length;
+    if (this.#heldBytes > this.#bytesMax)
+      throw new UpstreamError("malformed", { cause: new Error("event too large") });
+  }
 }

@@ -64,9 +64,10 @@ export function askEcho(request: Json, now: Date): UpstreamAnswer {
     const waiting = texts.map((text) => encoder.encode(text));
     return {
       status: 200,
+      contentType: type,
       headers: new Headers({ "content-type": type }),
-      bytes: async () => Buffer.concat(waiting.splice(0)),
-      read: async () => waiting.shift(),
+      bytes: () => Buffer.concat(waiting.splice(0)),
+      read: () => waiting.shift(),
     };
   };
   if (request.stream !== true) {

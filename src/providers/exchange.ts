@@ -16,6 +16,8 @@ export interface Exchange {
 /** What an answer begins with. */
 export interface AnswerHead {
   readonly status: number;
+  /** What the body is; empty where that is not told. */
+  readonly contentType: string;
   readonly headers: Headers;
   /** Size of the body, in bytes, where that is told. */
   readonly length: number | undefined;

@@ -26,6 +26,7 @@ export function fetchExchange(
     const length = response.headers.get("content-length");
     return {
       status: response.status,
+      contentType: response.headers.get("content-type") ?? "",
       headers: response.headers,
       // What was compressed is longer than it says.
       length: length === null || response.headers.has("content-encoding") ? undefined : Number(length),

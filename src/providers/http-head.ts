@@ -46,6 +46,7 @@ function skip(text: string, at: number, end: number, kind: number): number {
 export const isField = (name: string, value: string): boolean => token.test(name) && fieldValue.test(value);
 
 interface Told {
+  type: string | undefined;
   length: string | undefined;
   encoding: string | undefined;
   connection: string;
@@ -53,11 +54,15 @@ interface Told {
 }
 
 /** Whether the name of a field that {@link note} knows has this length. */
-const mayTell = (length: number) => length === 10 || length === 14 || length === 16 || length === 17;
+const mayTell = (length: number) =>
+  length === 10 || length === 12 || length === 14 || length === 16 || length === 17;
 
 /** Notes what a field says of the message itself. @throws {UpstreamError} two lengths that differ. */
 function note(told: Told, name: string, value: string): void {
   switch (name.toLowerCase()) {
+    case "content-type":
+      told.type ??= value;
+      break;
     case "content-length":
       if (told.length !== undefined && told.length !== value) throw malformed("two lengths");
       told.length = value;
@@ -104,6 +109,7 @@ function fieldOf(line: string): [string, string] {
 /** A head of which every line has been checked. */
 class CheckedHead implements Head {
   readonly status: number;
+  readonly contentType: string;
   readonly framing: Framing;
   readonly length: number | undefined;
   readonly reusable: boolean;
@@ -114,6 +120,7 @@ class CheckedHead implements Head {
   constructor(text: string, told: Told) {
     this.#text = text;
     this.status = Number(text.slice(9, 12));
+    this.contentType = told.type ?? "";
     const framing = framingOf(told, this.status);
     this.framing = framing;
     this.length = framing.kind === "length" ? framing.bytes : undefined;
@@ -145,7 +152,13 @@ function lineEnd(text: string, at: number): number {
 export function parseHead(text: string): Head {
   let end = lineEnd(text, 0);
   if (!statusLine.test(text.slice(0, end))) throw malformed("no status line");
-  const told: Told = { length: undefined, encoding: undefined, connection: "", keepAlive: undefined };
+  const told: Told = {
+    type: undefined,
+    length: undefined,
+    encoding: undefined,
+    connection: "",
+    keepAlive: undefined,
+  };
   for (let fields = 1; end < text.length; fields++) {
     if (fields > fieldsMax) throw malformed("too many headers");
     const start = end + 2;

@@ -1,5 +1,5 @@
-import type { CallSignal } from "../drain.ts";
 import { UpstreamError } from "../errors/app-error.ts";
+import type { CallSignal } from "../signal.ts";
 import { toModels } from "./chat-answer.ts";
 import type { Dialect } from "./dialect.ts";
 import type { Timeouts, Transport } from "./transport.ts";

@@ -1,5 +1,5 @@
-import type { CallSignal } from "../drain.ts";
 import { UpstreamError } from "../errors/app-error.ts";
+import { Aborter, type CallSignal } from "../signal.ts";
 import type { Soon } from "../soon.ts";
 import type { Abortable, Deadline, Deadlines } from "./deadlines.ts";
 import type { AnswerHead, Exchange } from "./exchange.ts";
@@ -54,17 +54,15 @@ function askOver(connection: Connection, { head, body }: Request): Exchange | un
 }
 
 /** A class, since one is made for every call: its methods are made once. */
-export class TransportCall implements Call {
+export class TransportCall extends Aborter implements Call {
   readonly #shared: Shared;
   readonly #callerSignal: CallSignal;
   readonly #total: Deadline;
-  #own: AbortController | undefined;
-  /** Why the call has ended before its time. */
-  #ended: { reason: unknown } | undefined;
   /** The attempt that is under way. */
   #attempt: Abortable | undefined;
 
   constructor(shared: Shared, callerSignal: CallSignal, totalMs: number) {
+    super();
     this.#shared = shared;
     this.#callerSignal = callerSignal;
     if (callerSignal.aborted) this.handleEvent();
@@ -78,37 +76,24 @@ export class TransportCall implements Call {
   }
 
   /** Ends the call before its time. */
-  abort(reason: unknown): void {
-    if (this.#ended) return;
-    this.#ended = { reason };
-    this.#own?.abort(reason);
+  override abort(reason: unknown): void {
+    if (this.aborted) return;
+    super.abort(reason);
     this.#attempt?.abort(reason);
-  }
-
-  get signal(): AbortSignal {
-    if (!this.#own) {
-      this.#own = new AbortController();
-      if (this.#ended) this.#own.abort(this.#ended.reason);
-    }
-    return this.#own.signal;
-  }
-
-  throwIfEnded(): void {
-    if (this.#ended) throw this.#ended.reason;
   }
 
   async send(url: string, outgoing: Outgoing): Promise<UpstreamAnswer> {
     const { streamed, timeouts } = outgoing;
     const { placeOf, deadlines, now } = this.#shared;
     this.#attempt?.abort(over);
-    this.throwIfEnded();
+    this.throwIfAborted();
     const startedAt = now();
     const place = placeOf(url);
     try {
       const asked = this.#ask(url, place, outgoing);
       const exchange = asked instanceof Promise ? await asked : asked;
       this.#attempt = exchange;
-      if (this.#ended) exchange.abort(this.#ended.reason);
+      if (this.aborted) exchange.abort(this.reason);
       const head = await (streamed
         ? deadlines.limit(timeouts.firstByteMs, exchange, "timeout_first_byte", exchange.head)
         : exchange.head);
@@ -116,7 +101,7 @@ export class TransportCall implements Call {
       return new Answer(this.#shared, { exchange, head, outgoing, startedAt });
     } catch (cause) {
       place.vouched.at = Number.NEGATIVE_INFINITY;
-      this.throwIfEnded();
+      this.throwIfAborted();
       throw cause instanceof UpstreamError ? cause : new UpstreamError("unreachable", { cause });
     }
   }
@@ -180,6 +165,7 @@ export class TransportCall implements Call {
 /** The answer to one attempt. */
 class Answer implements UpstreamAnswer {
   readonly status: number;
+  readonly contentType: string;
   readonly #shared: Shared;
   readonly #exchange: Exchange;
   readonly #head: AnswerHead;
@@ -203,6 +189,7 @@ class Answer implements UpstreamAnswer {
     this.#outgoing = outgoing;
     this.#startedAt = startedAt;
     this.status = head.status;
+    this.contentType = head.contentType;
     this.#first = outgoing.streamed;
   }
 
@@ -210,8 +197,8 @@ class Answer implements UpstreamAnswer {
     return this.#head.headers;
   }
 
-  /** The next piece; a promise, under its limit, only where it has to be waited for. */
-  #next(): Soon<Uint8Array | undefined> {
+  /** Where the next piece has to be waited for, that is under its limit. */
+  read(): Soon<Uint8Array | undefined> {
     const { deadlines, now } = this.#shared;
     const { firstByteMs, idleMs } = this.#outgoing.timeouts;
     const isFirst = this.#first;
@@ -223,14 +210,10 @@ class Answer implements UpstreamAnswer {
     return deadlines.limit(leftMs, this.#exchange, "timeout_first_byte", piece);
   }
 
-  read(): Promise<Uint8Array | undefined> {
-    return Promise.resolve(this.#next());
-  }
-
   bytes(): Soon<Uint8Array> {
     const { length } = this.#head;
     if ((length ?? 0) > wholeBytesMax) throw tooLarge();
-    const first = this.#next();
+    const first = this.read();
     // Most bodies come with their head, in one piece.
     if (first instanceof Uint8Array && first.byteLength === length) return first;
     return this.#gather(first, length);
@@ -240,7 +223,7 @@ class Answer implements UpstreamAnswer {
   async #gather(first: Soon<Uint8Array | undefined>, length: number | undefined): Promise<Uint8Array> {
     const pieces: Uint8Array[] = [];
     let size = 0;
-    for (let piece = await first; piece; piece = await this.#next()) {
+    for (let piece = await first; piece; piece = await this.read()) {
       size += piece.byteLength;
       if (size > wholeBytesMax) throw tooLarge();
       pieces.push(piece);

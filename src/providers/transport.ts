@@ -1,6 +1,6 @@
 import { createConnection } from "node:net";
-import type { CallSignal } from "../drain.ts";
 import { UpstreamError } from "../errors/app-error.ts";
+import type { CallSignal } from "../signal.ts";
 import { mapSoon, type Soon } from "../soon.ts";
 import { createDeadlines } from "./deadlines.ts";
 import { createResolver, isPublicAddress, type Resolver } from "./egress.ts";
@@ -30,14 +30,16 @@ export type Connect = (target: { hostname: string; port: number }, signal: Abort
 /** An upstream's answer, of which nothing is read before it is asked for. */
 export interface UpstreamAnswer {
   readonly status: number;
+  /** What its body is, as it says itself; empty where it says nothing. */
+  readonly contentType: string;
   readonly headers: Headers;
   /**
    * The whole body; a promise only where it has to be waited for.
    * @throws {UpstreamError} `cut`, `malformed` where it is larger than 64 MiB; see also {@link Call}.
    */
   bytes(): Soon<Uint8Array>;
-  /** The next piece; `undefined` at the end, and from then on. @throws alike. */
-  read(): Promise<Uint8Array | undefined>;
+  /** The next piece; `undefined` at the end, and from then on. A promise as above. @throws alike. */
+  read(): Soon<Uint8Array | undefined>;
 }
 
 /** What is sent, and on which terms. */
@@ -55,17 +57,10 @@ export interface Outgoing {
 }
 
 /**
- * One upstream call, which may take several attempts, one after the other. Dispose it to clear its limit and end what is still
- * open.
+ * One upstream call, which may take several attempts, one after the other. As a signal it aborts with the caller's reason, or with
+ * the {@link UpstreamError} of a limit that has been met. Dispose it to clear its limit and end what is still open.
  */
-export interface Call extends Disposable {
-  /**
-   * Aborts with the caller's reason, or with the {@link UpstreamError} of a limit that has been met. Made when it is first asked
-   * for: most calls end before.
-   */
-  readonly signal: AbortSignal;
-  /** @throws the reason for which {@link signal} has aborted, or would have. */
-  throwIfEnded(): void;
+export interface Call extends CallSignal, Disposable {
   /**
    * One attempt; redirects are not followed.
    * @throws {UpstreamError} `unreachable`, `blocked`, or a limit; the reason of the caller's signal where that aborted.

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { StreamedAnswer } from "../../src/gateway/ask.ts";
 import { relay } from "../../src/gateway/relay.ts";
-import { createEventScanner } from "../../src/gateway/sse.ts";
+import { EventScanner, type Frame } from "../../src/gateway/sse.ts";
 import { createChatReader } from "../../src/providers/chat-reader.ts";
 
 const encoder = new TextEncoder();
@@ -10,9 +10,10 @@ const said = (content: string) => `data: {"choices":[{"index":0,"delta":{"conten
 const stop = 'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n';
 const done = "data: [DONE]\n\n";
 
-/** A relay whose upstream has sent `first` and sends `rest` when it is read; the end is on record when `record` is called. */
+/** A relay whose upstream has sent `first`, of which one event was looked at, and sends `rest` when it is read; the end is on record when `record` is called. */
 function setUp(first: string, rest: readonly string[] = []) {
-  const scanner = createEventScanner();
+  const scanner = new EventScanner();
+  scanner.push(encoder.encode(first));
   const pieces = rest.map((text) => encoder.encode(text));
   const recorded = Promise.withResolvers<void>();
   const ends: object[] = [];
@@ -22,12 +23,13 @@ function setUp(first: string, rest: readonly string[] = []) {
     shape: "chat",
     reader: createChatReader(),
     scanner,
-    frames: scanner.push(encoder.encode(first)),
+    frames: [scanner.next() as Frame],
     answer: {
       status: 200,
+      contentType: "",
       headers: new Headers(),
-      bytes: async () => new Uint8Array(),
-      read: async () => pieces.shift(),
+      bytes: () => new Uint8Array(),
+      read: () => pieces.shift(),
     },
   };
   const stream = relay({
@@ -94,4 +96,15 @@ test("what is wrong in what had come already is told after what was right", asyn
   expect(await read()).toStartWith('data: {"error":');
   expect(await read()).toBeUndefined();
   expect(ends).toMatchObject([{ complete: false }]);
+});
+
+test("what came together goes out together, some 64 KiB at a time", async () => {
+  const events = Array.from({ length: 10 }, (_, index) => said(String(index).repeat(20_000)));
+  const { read, record } = setUp(said("one"), [events.join("") + stop]);
+  record();
+  expect(await read()).toBe(said("one"));
+  expect(await read()).toBe(events.slice(0, 4).join(""));
+  expect(await read()).toBe(events.slice(4, 8).join(""));
+  expect(await read()).toBe(events.slice(8).join("") + stop);
+  expect(await read()).toBe(done);
 });

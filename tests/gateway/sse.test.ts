@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { UpstreamError } from "../../src/errors/app-error.ts";
-import { createEventScanner, type Frame } from "../../src/gateway/sse.ts";
+import { EventScanner, type Frame } from "../../src/gateway/sse.ts";
+import { eventsOf } from "../harness/events.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
 const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
@@ -8,11 +9,11 @@ const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 /** Reads a text cut at these places; what the frames say, and their bytes together. */
 function read(text: string, cuts: readonly number[]) {
   const bytes = encode(text);
-  const scanner = createEventScanner();
+  const scanner = new EventScanner();
   const frames: Frame[] = [];
   let from = 0;
   for (const cut of [...cuts, bytes.length]) {
-    frames.push(...scanner.push(bytes.slice(from, cut)));
+    frames.push(...eventsOf(scanner, bytes.slice(from, cut)));
     from = cut;
   }
   const last = scanner.end();
@@ -47,20 +48,20 @@ describe("events", () => {
 
   test("that lie within one piece are views of it", () => {
     const piece = encode("data: 1\n\ndata: 2\n\n");
-    const frames = createEventScanner().push(piece);
+    const frames = eventsOf(new EventScanner(), piece);
     expect(frames.map(({ raw }) => raw.buffer === piece.buffer)).toEqual([true, true]);
   });
 
   test("have all of their last line end, where it is there: a client may wait for it", () => {
     const events = ["data: 1\r\n\r\n", "event: a\r\ndata: 2\r\n\r\n"];
-    const frames = createEventScanner().push(encode(events.join("")));
+    const frames = eventsOf(new EventScanner(), encode(events.join("")));
     expect(frames.map(({ raw }) => decode(raw))).toEqual(events);
   });
 
   test("without an end are given at the end, and without a limit never", () => {
     const ended = { said: [{ name: undefined, data: "last" }], raw: "data: last\n\n" };
     expect(read("data: last", [])).toEqual(ended);
-    const scanner = createEventScanner({ bytesMax: 100 });
-    expect(() => scanner.push(encode(`data: ${"x".repeat(200)}`))).toThrow(UpstreamError);
+    const scanner = new EventScanner(100);
+    expect(() => eventsOf(scanner, encode(`data: ${"x".repeat(200)}`))).toThrow(UpstreamError);
   });
 });

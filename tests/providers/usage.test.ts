@@ -1,11 +1,12 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { dataOf } from "../../src/gateway/ask.ts";
-import { createEventScanner } from "../../src/gateway/sse.ts";
+import { EventScanner } from "../../src/gateway/sse.ts";
 import { createChatReader } from "../../src/providers/chat-reader.ts";
 import { createMessagesReader } from "../../src/providers/messages-reader.ts";
 import { chatStreamToMessages, messagesStreamToChat } from "../../src/providers/translate/stream.ts";
 import type { TokenUsage } from "../../src/providers/usage.ts";
+import { eventsOf } from "../harness/events.ts";
 
 const none = { cachedTokens: 0, cacheWriteTokens: 0, cacheWriteLongTokens: 0, reasoningTokens: 0 };
 
@@ -48,9 +49,12 @@ const streams: [name: string, usage: TokenUsage][] = [
 /** The events of a recorded stream, cut where no event ends. */
 async function framesOf(name: string) {
   const bytes = await Bun.file(join(import.meta.dir, "streams", `${name}.sse`)).bytes();
-  const scanner = createEventScanner();
+  const scanner = new EventScanner();
   const middle = Math.floor(bytes.length / 2);
-  const frames = [...scanner.push(bytes.subarray(0, middle)), ...scanner.push(bytes.subarray(middle))];
+  const frames = [
+    ...eventsOf(scanner, bytes.subarray(0, middle)),
+    ...eventsOf(scanner, bytes.subarray(middle)),
+  ];
   return frames.filter(({ data }) => data !== undefined);
 }
 
