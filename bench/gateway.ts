@@ -54,8 +54,14 @@ async function startPortkey(upstream: string, runtime: string): Promise<Peer | u
   return { name: `Portkey on ${runtime}`, url: `http://127.0.0.1:${port}`, headers, child };
 }
 
-const body = JSON.stringify(question);
-const measure = ({ url, headers }: Omit<Peer, "child" | "name">, time: number) =>
+/** What is measured: whole answers, and streams of twenty pieces. */
+const kinds = [
+  { name: "calls", body: JSON.stringify(question), limits: ["0.60 or more", "3 or more", "15 or more"] },
+  { name: "streams", body: JSON.stringify({ ...question, stream: true }), limits: ["-", "-", "-"] },
+] as const;
+type Kind = (typeof kinds)[number];
+
+const measure = ({ url, headers }: Omit<Peer, "child" | "name">, { body }: Kind, time: number) =>
   load(url + path, { connections, seconds: time, post: { headers, body } });
 
 /** Milliseconds until the first piece of a stream is here, one call after the other. */
@@ -87,7 +93,7 @@ try {
       folder,
     },
   );
-  await using bare = Object.assign(bareChild, { name: "bare proxy", headers: {}, child: bareChild });
+  await using bare = Object.assign(bareChild, { name: "the bare proxy", headers: {}, child: bareChild });
   const service = await startService([...system, executable], { folder, upstream: upstream.url });
   const ours: Peer = { name: "llmops", ...service };
   await using _ = ours.child;
@@ -98,56 +104,53 @@ try {
   const peers = [bare, ours, onBun, onNode].filter((peer) => peer !== undefined);
 
   const direct = { url: upstream.url, headers: {} };
-  console.log(`the provider itself: ${(await measure(direct, 1)).perSecond.toFixed(0)}/s`);
-  const cpuPerCall = new Map(peers.map(({ name }) => [name, [] as number[]]));
-  const perSecond = new Map(peers.map(({ name }) => [name, [] as number[]]));
-  for (const peer of peers) await measure(peer, warmSeconds);
-  for (let round = 0; round < rounds; round++) {
-    // Each goes first in its turn, so that a machine that slows down favours none.
-    for (let turn = 0; turn < peers.length; turn++) {
-      const peer = peers[(turn + round) % peers.length] as Peer;
-      const cpuBefore = await peer.child.cpuMs();
-      const result = await measure(peer, seconds);
-      // What is written after the answer belongs to it.
-      await Bun.sleep(500);
-      const cpuUs = ((await peer.child.cpuMs()) - cpuBefore) * 1000;
-      cpuPerCall.get(peer.name)?.push(cpuUs / (result.perSecond * seconds));
-      if (result.errors > 0) throw new Error(`${peer.name}: ${result.errors} errors`);
-      perSecond.get(peer.name)?.push(result.perSecond);
-      console.log(
-        `round ${round + 1}: ${peer.name} ${result.perSecond.toFixed(0)}/s, p50 ${result.p50Ms.toFixed(1)} ms, p99 ${result.p99Ms.toFixed(1)} ms`,
-      );
+  const compare = async (kind: Kind) => {
+    console.log(
+      `${kind.name}: the provider itself ${(await measure(direct, kind, 1)).perSecond.toFixed(0)}/s`,
+    );
+    const cpuPerCall = new Map(peers.map(({ name }) => [name, [] as number[]]));
+    const perSecond = new Map(peers.map(({ name }) => [name, [] as number[]]));
+    const failed = new Map<string, number>();
+    for (const peer of peers) await measure(peer, kind, warmSeconds);
+    for (let round = 0; round < rounds; round++) {
+      // Each goes first in its turn, so that a machine that slows down favours none.
+      for (let turn = 0; turn < peers.length; turn++) {
+        const peer = peers[(turn + round) % peers.length] as Peer;
+        const cpuBefore = await peer.child.cpuMs();
+        const result = await measure(peer, kind, seconds);
+        // What is written after the answer belongs to it.
+        await Bun.sleep(500);
+        const cpuUs = ((await peer.child.cpuMs()) - cpuBefore) * 1000;
+        cpuPerCall.get(peer.name)?.push(cpuUs / (result.perSecond * seconds));
+        if (result.errors > 0 && peer === ours) throw new Error(`${result.errors} errors`);
+        failed.set(peer.name, (failed.get(peer.name) ?? 0) + result.errors);
+        perSecond.get(peer.name)?.push(result.perSecond);
+        console.log(
+          `round ${round + 1}: ${peer.name} ${result.perSecond.toFixed(0)}/s, p50 ${result.p50Ms.toFixed(1)} ms, p99 ${result.p99Ms.toFixed(1)} ms`,
+        );
+      }
     }
-  }
-  const of = (name: string) => median(perSecond.get(name) ?? []);
-  for (const [name, values] of cpuPerCall) {
-    console.log(`CPU per call, all processes: ${name} ${median(values).toFixed(0)} µs`);
-  }
-  report.push([
-    "calls per second against the bare proxy",
-    (of("llmops") / of("bare proxy")).toFixed(2),
-    "0.60 or more",
-  ]);
-  for (const [peer, limit] of [
-    [onBun, "3 or more"],
-    [onNode, "15 or more"],
-  ] as const) {
-    if (peer)
-      report.push([
-        `calls per second against ${peer.name}`,
-        (of("llmops") / of(peer.name)).toFixed(1),
-        limit,
-      ]);
-  }
+    for (const [name, values] of cpuPerCall) {
+      console.log(`${kind.name}: CPU of one, all processes: ${name} ${median(values).toFixed(0)} µs`);
+    }
+    for (const [name, errors] of failed) if (errors > 0) console.log(`${name} failed ${errors} times`);
+    const of = (name: string) => median(perSecond.get(name) ?? []);
+    for (const [place, peer] of [bare, onBun, onNode].entries()) {
+      if (!peer || failed.get(peer.name)) continue;
+      const times = (of(ours.name) / of(peer.name)).toFixed(peer === bare ? 2 : 1);
+      report.push([`${kind.name} per second against ${peer.name}`, times, kind.limits[place] as string]);
+    }
+  };
+
+  await compare(kinds[0]);
   const memory = async () => `${(await ours.child.memoryMib()).toFixed(0)} MiB`;
   report.push(["memory of the service at the end of that", await memory(), "-"]);
   // By then what the load has left behind is collected.
   await Bun.sleep(10_000);
   report.push(["memory of the service 10 s later", await memory(), "150 MiB"]);
 
+  await compare(kinds[1]);
   const added: number[] = [];
-  // Streams go another way than what was measured before.
-  for (const each of [bare, ours]) await firstPiece(each, 1000);
   for (let round = 0; round < rounds; round++) {
     const [none, least, mine] = [
       await firstPiece(direct, 200),

@@ -1,18 +1,20 @@
 /**
- * `bun bench/objects.ts`: how many objects of each kind the service makes for a chat completion that is not streamed. Unlike time, that
- * hardly depends on the machine, and is much of what can be done about the time.
+ * `bun bench/objects.ts [--stream]`: how many objects of each kind the service makes for a chat completion, or for one that is streamed
+ * in twenty pieces. Unlike time, that hardly depends on the machine, and is much of what can be done about the time.
  */
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 import { load } from "./load.ts";
 import { start } from "./process.ts";
 import { completionPath, question, startService } from "./service.ts";
 
+const { values } = parseArgs({ options: { stream: { type: "boolean", default: false } } });
 /** Until all code is compiled. */
 const warmSeconds = 8;
 /** So few that nothing is collected meanwhile, and enough to tell what belongs to each of them. */
-const countedCalls = 700;
+const countedCalls = values.stream ? 250 : 600;
 /** What is made less often than this, for each call, is not shown. */
 const shownMin = 0.5;
 
@@ -37,7 +39,7 @@ try {
     await Bun.sleep(500);
     return await Bun.file(file).json();
   };
-  const post = { headers: service.headers, body: JSON.stringify(question) };
+  const post = { headers: service.headers, body: JSON.stringify({ ...question, stream: values.stream }) };
   const measure = (seconds: number) => load(service.url + completionPath, { connections: 64, seconds, post });
 
   const { perSecond } = await measure(warmSeconds);

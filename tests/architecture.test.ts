@@ -21,6 +21,7 @@ const leaves = [
   "file-lock",
   "every",
   "remembered",
+  "signal",
   "soon",
 ];
 
@@ -61,6 +62,7 @@ const table: Record<string, Room> = {
   address: { rooms: [], packages: ["node:net"] },
   every: { rooms: [], packages: [] },
   remembered: { rooms: [], packages: [] },
+  signal: { rooms: [], packages: [] },
   soon: { rooms: [], packages: [] },
   "file-lock": { rooms: [], packages: ["bun:sqlite", "node:fs"] },
 };

@@ -1,4 +1,3 @@
-import type { UnderlyingDefaultSource } from "node:stream/web";
 import { UpstreamError } from "../errors/app-error.ts";
 import type { StreamTranslator } from "../providers/translate/stream.ts";
 import type { CallSignal } from "../signal.ts";
@@ -47,7 +46,7 @@ const eventText = (name: string | undefined, data: string) =>
   `${name === undefined ? "" : `event: ${name}\n`}data: ${data}\n\n`;
 
 /** A class, since one is made for every stream: its methods are made once. */
-class Relay implements UnderlyingDefaultSource<Uint8Array> {
+class Relay implements Bun.UnderlyingSource<Uint8Array> {
   readonly #it: RelayOptions;
   #over = false;
   #complete = false;

@@ -26,12 +26,15 @@ export function chatUsage(value: unknown): TokenUsage | undefined {
   };
 }
 
+/** The usage beside what is Groq's own. */
+const groqUsage = (body: Json): TokenUsage | undefined => chatUsage(objectOr(body.x_groq).usage);
+
 /**
  * The usage of a whole answer or of a chunk, with its first choice: at the top (OpenAI, and most), in the choice (Moonshot), or
  * beside what is Groq's own.
  */
 export const usageOf = (body: Json, choice: Json): TokenUsage | undefined =>
-  chatUsage(body.usage) ?? chatUsage(choice.usage) ?? chatUsage(objectOr(body.x_groq).usage);
+  chatUsage(body.usage) ?? chatUsage(choice.usage) ?? groqUsage(body);
 
 /** A tool's call as it is put together. */
 interface ToolCall {
@@ -144,11 +147,12 @@ class ChatReader implements AnswerReader {
     }
     state.model ??= textOr(body.model);
     const list = listOr(body.choices);
-    let usage = usageOf(body, {});
-    for (const [place, item] of list.entries()) {
+    let usage = chatUsage(body.usage) ?? groqUsage(body);
+    for (let place = 0; place < list.length; place++) {
+      const item = list[place];
       if (!isObject(item)) continue;
       this.#readChoice(item, place);
-      usage ??= usageOf({}, item);
+      usage ??= chatUsage(item.usage);
     }
     if (usage) state.usage = usage;
     state.outputBytes = this.#budget.bytes;
