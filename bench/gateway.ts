@@ -1,6 +1,6 @@
 /**
- * `bun bench/gateway.ts [--rounds N] [--seconds S] [--portkey FOLDER]`: the gateway side by side with a bare proxy, and with
- * Portkey's where FOLDER has `node_modules/@portkey-ai/gateway`. Everything of a system (PostgreSQL too) has one core, the
+ * `bun bench/gateway.ts [--rounds N] [--seconds S] [--apart] [--portkey FOLDER]`: the gateway side by side with a bare proxy, and
+ * with Portkey's where FOLDER has `node_modules/@portkey-ai/gateway`. With `--apart` the pieces of a stream come one by one. Everything of a system (PostgreSQL too) has one core, the
  * provider and the client have the other. Prints a table; the method and the last results are in README.md of this folder.
  */
 import { chmod, mkdtemp, rm } from "node:fs/promises";
@@ -16,6 +16,7 @@ const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "5" },
     seconds: { type: "string", default: "3" },
+    apart: { type: "boolean", default: false },
     portkey: { type: "string" },
   },
 });
@@ -84,9 +85,8 @@ async function firstPiece({ url, headers }: Omit<Peer, "child" | "name">, calls:
 
 const report: [what: string, result: string, limit: string][] = [];
 try {
-  await using upstream = await start([...other, process.execPath, join(import.meta.dir, "upstream.ts")], {
-    folder,
-  });
+  const provider = [join(import.meta.dir, "upstream.ts"), "20", values.apart ? "apart" : "together"];
+  await using upstream = await start([...other, process.execPath, ...provider], { folder });
   const bareChild = await start(
     [...system, process.execPath, join(import.meta.dir, "pass-through.ts"), upstream.url],
     {

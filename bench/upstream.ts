@@ -1,5 +1,9 @@
-/** A provider at its fastest: fixed answers, whole or as a stream of `pieces` chunks. `bun bench/upstream.ts [pieces]`. */
+/**
+ * A provider at its fastest: fixed answers, whole or as a stream of `pieces` chunks, which go out together as far as the runtime
+ * has them do, or each in a turn of its own. `bun bench/upstream.ts [pieces] [together|apart]`.
+ */
 const pieces = Number(process.argv[2] ?? 20);
+const apart = process.argv[3] === "apart";
 
 const head = { id: "chatcmpl-bench", created: 1, model: "bench" };
 const usage = { prompt_tokens: 40, completion_tokens: 60, total_tokens: 100 };
@@ -30,12 +34,18 @@ const server = Bun.serve({
     if (!body.includes('"stream":true'))
       return new Response(whole, { headers: { "content-type": "application/json" } });
     let at = 0;
+    const step = (controller: ReadableStreamDefaultController<Uint8Array>) => {
+      const next = stream[at++];
+      if (next) controller.enqueue(next);
+      else controller.close();
+    };
     const answer = new ReadableStream<Uint8Array>({
-      pull(controller) {
-        const next = stream[at++];
-        if (next) controller.enqueue(next);
-        else controller.close();
-      },
+      pull: apart
+        ? async (controller) => {
+            await new Promise<void>((resolve) => setImmediate(resolve));
+            step(controller);
+          }
+        : step,
     });
     return new Response(answer, { headers: { "content-type": "text/event-stream" } });
   },

@@ -30,10 +30,8 @@ export interface WholeAnswer extends Answered {
 export interface StreamedAnswer extends Answered {
   kind: "stream";
   answer: UpstreamAnswer;
-  /** What came after the first event. */
+  /** Has all that has come so far. */
   scanner: EventScanner;
-  /** The first event, and the comments before it. */
-  frames: readonly Frame[];
 }
 
 const dialects: Readonly<Record<"openai" | "anthropic", Dialect>> = {
@@ -135,17 +133,6 @@ export async function ask(
   return begin(answer, { operation: sent.operation, dialect, reader });
 }
 
-/** The next event of an answer, or comment, as soon as it is here; `undefined` at the end. */
-async function nextFrame(answer: UpstreamAnswer, scanner: EventScanner): Promise<Frame | undefined> {
-  for (;;) {
-    const frame = scanner.next();
-    if (frame) return frame;
-    const piece = await answer.read();
-    if (!piece) return scanner.end();
-    scanner.push(piece);
-  }
-}
-
 /** Reads a stream up to its first event. @throws {UpstreamError} there is none, or it is an error. */
 async function begin(
   answer: UpstreamAnswer,
@@ -153,15 +140,27 @@ async function begin(
 ): Promise<StreamedAnswer> {
   const scanner = new EventScanner();
   const frames: Frame[] = [];
-  let first = await nextFrame(answer, scanner);
-  for (; first && first.data === undefined; first = await nextFrame(answer, scanner)) frames.push(first);
-  if (!first) throw new UpstreamError("cut");
-  frames.push(first);
+  while (frames.at(-1)?.data === undefined) {
+    const frame = scanner.next();
+    if (frame) {
+      frames.push(frame);
+      continue;
+    }
+    const piece = await answer.read();
+    if (piece) scanner.push(piece);
+    else {
+      const last = scanner.end();
+      if (last?.data === undefined) throw new UpstreamError("cut");
+      frames.push(last);
+    }
+  }
+  const first = frames.at(-1) as Frame;
   // An error as the very first event can still be answered, or mended elsewhere.
   const probe = dialect.reader(operation);
   probe.event(dataOf(first), first.name);
   if (probe.state.error !== undefined) throw failed(probe.state.error);
-  return { shape: operation, reader, kind: "stream", answer, scanner, frames };
+  scanner.putBack(frames);
+  return { shape: operation, reader, kind: "stream", answer, scanner };
 }
 
 const noEmbeddings = () => new ValidateError({ model: [{ key: "validate.no_embeddings" }] });
@@ -193,7 +192,7 @@ function asStream(
   const chunk = JSON.stringify({ ...parsed, object: "chat.completion.chunk", choices });
   const scanner = new EventScanner();
   scanner.push(encoder.encode(`data: ${chunk}\n\ndata: [DONE]\n\n`));
-  return { shape, reader, kind: "stream", answer, scanner, frames: [] };
+  return { shape, reader, kind: "stream", answer, scanner };
 }
 
 /** What an answer said of its own failure. */

@@ -34,6 +34,11 @@ const encoder = new TextEncoder();
  * make us understand all that is here.
  */
 const handedBytesMax = 64 * 1024;
+/**
+ * How much goes out with the head of an answer, in bytes: no more is understood before. Bun keeps less than this until the turn is
+ * over, and what comes next with it.
+ */
+const firstBytes = 256;
 /** How long an upstream may take to end its body after the answer's end, in milliseconds. */
 const giveBackMs = 1000;
 const doneText = "data: [DONE]\n\n";
@@ -103,12 +108,12 @@ class Relay implements Bun.UnderlyingSource<Uint8Array> {
   }
 
   /**
-   * Takes the events that are here, up to the answer's end: nothing that comes after it belongs to the answer. Returns whether they
-   * were worth something to the caller, or were the last.
+   * Takes the events that are here, until they have so many bytes, or up to the answer's end: nothing that comes after it belongs to
+   * the answer. Returns whether they were worth something to the caller, or were the last.
    */
-  #take(out: Passed[]): boolean {
+  #take(out: Passed[], bytesMax: number): boolean {
     const { scanner } = this.#it.begun;
-    for (let bytes = 0; !this.#atEnd && (bytes < handedBytesMax || out.length === 0); ) {
+    for (let bytes = 0; !this.#atEnd && (bytes < bytesMax || out.length === 0); ) {
       const frame = scanner.next();
       if (!frame) break;
       bytes += frame.raw.byteLength;
@@ -126,7 +131,7 @@ class Relay implements Bun.UnderlyingSource<Uint8Array> {
     } = this.#it;
     try {
       if (this.#wrong) throw this.#wrong.error;
-      while (!this.#take(out)) {
+      while (!this.#take(out, handedBytesMax)) {
         const piece = await answer.read();
         if (piece) scanner.push(piece);
         else {
@@ -185,13 +190,12 @@ class Relay implements Bun.UnderlyingSource<Uint8Array> {
     if (bytes) controller.enqueue(bytes);
   }
 
-  /** What has come already goes out with the head of the answer. */
+  /** The first of what has come already goes out with the head of the answer. */
   start(controller: ReadableStreamDefaultController<Uint8Array>): void {
     if (this.#over) return;
     const out: Passed[] = [];
     try {
-      for (const frame of this.#it.begun.frames) this.#pass(frame, out);
-      this.#take(out);
+      this.#take(out, firstBytes);
     } catch (error) {
       this.#wrong = { error };
     }

@@ -45,6 +45,8 @@ function frameOf(raw: Uint8Array): Frame {
  */
 export class EventScanner {
   readonly #bytesMax: number;
+  /** Events that are given again. */
+  #again: Frame[] = [];
   /** What is being read, from where on it was not looked at, and where the event that is there begins. */
   #piece: Uint8Array = nothing;
   #at = 0;
@@ -73,8 +75,14 @@ export class EventScanner {
     this.#hasCr = piece.indexOf(cr) !== -1;
   }
 
+  /** Gives events again that were looked at, before what comes after them. */
+  putBack(frames: Frame[]): void {
+    this.#again = frames;
+  }
+
   /** The next event, or comment; `undefined` where it is not complete. @throws {UpstreamError} `malformed`: it is too large. */
   next(): Frame | undefined {
+    if (this.#again.length > 0) return this.#again.shift();
     const piece = this.#piece;
     while (this.#at < piece.length) {
       const byte = piece[this.#at];

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { StreamedAnswer } from "../../src/gateway/ask.ts";
 import { relay } from "../../src/gateway/relay.ts";
-import { EventScanner, type Frame } from "../../src/gateway/sse.ts";
+import { EventScanner } from "../../src/gateway/sse.ts";
 import { createChatReader } from "../../src/providers/chat-reader.ts";
 
 const encoder = new TextEncoder();
@@ -10,7 +10,7 @@ const said = (content: string) => `data: {"choices":[{"index":0,"delta":{"conten
 const stop = 'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n';
 const done = "data: [DONE]\n\n";
 
-/** A relay whose upstream has sent `first`, of which one event was looked at, and sends `rest` when it is read; the end is on record when `record` is called. */
+/** A relay whose upstream has sent `first` and sends `rest` when it is read; the end is on record when `record` is called. */
 function setUp(first: string, rest: readonly string[] = []) {
   const scanner = new EventScanner();
   scanner.push(encoder.encode(first));
@@ -23,7 +23,6 @@ function setUp(first: string, rest: readonly string[] = []) {
     shape: "chat",
     reader: createChatReader(),
     scanner,
-    frames: [scanner.next() as Frame],
     answer: {
       status: 200,
       contentType: "",
@@ -96,6 +95,15 @@ test("what is wrong in what had come already is told after what was right", asyn
   expect(await read()).toStartWith('data: {"error":');
   expect(await read()).toBeUndefined();
   expect(ends).toMatchObject([{ complete: false }]);
+});
+
+test("of much that has come the first goes out at once, before the rest is understood", async () => {
+  const long = said("x".repeat(300));
+  const { read, record } = setUp(long + said("two") + stop + done);
+  record();
+  expect(await read()).toBe(long);
+  expect(await read()).toBe(said("two") + stop);
+  expect(await read()).toBe(done);
 });
 
 test("what came together goes out together, some 64 KiB at a time", async () => {

@@ -58,6 +58,19 @@ describe("events", () => {
     expect(frames.map(({ raw }) => decode(raw))).toEqual(events);
   });
 
+  test("that are put back come again, before what follows them", () => {
+    const scanner = new EventScanner();
+    const [first, second] = eventsOf(scanner, encode("data: 1\n\n: alive\n\n"));
+    scanner.push(encode("data: 2\n\n"));
+    scanner.putBack([first as Frame, second as Frame]);
+    expect([scanner.next(), scanner.next(), scanner.next()?.data, scanner.next()]).toEqual([
+      first,
+      second,
+      "2",
+      undefined,
+    ]);
+  });
+
   test("without an end are given at the end, and without a limit never", () => {
     const ended = { said: [{ name: undefined, data: "last" }], raw: "data: last\n\n" };
     expect(read("data: last", [])).toEqual(ended);
