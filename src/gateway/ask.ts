@@ -30,7 +30,7 @@ export interface WholeAnswer extends Answered {
 export interface StreamedAnswer extends Answered {
   kind: "stream";
   answer: UpstreamAnswer;
-  /** Has all that has come so far. */
+  /** Gives the answer's events from the first one on; the reader knows of none yet. */
   scanner: EventScanner;
 }
 
@@ -150,7 +150,7 @@ async function begin(
     if (piece) scanner.push(piece);
     else {
       const last = scanner.end();
-      if (last?.data === undefined) throw new UpstreamError("cut");
+      if (!last?.data) throw new UpstreamError("cut");
       frames.push(last);
     }
   }

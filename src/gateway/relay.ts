@@ -70,8 +70,24 @@ class Relay implements Bun.UnderlyingSource<Uint8Array> {
   /** The call has ended before its time. */
   handleEvent(): void {
     const { signal, dispose } = this.#it;
-    if (!(signal.reason instanceof UpstreamError)) void this.#finish({ complete: false, left: true });
-    dispose();
+    try {
+      if (!(signal.reason instanceof UpstreamError)) this.#leave();
+    } finally {
+      dispose();
+    }
+  }
+
+  /** The caller has left. What is here and was not understood was written for it all the same, and is billed. */
+  #leave(): void {
+    if (this.#over) return;
+    const { scanner, reader } = this.#it.begun;
+    try {
+      for (let frame = this.#atEnd ? undefined : scanner.next(); frame; frame = scanner.next())
+        if (frame.data !== undefined) reader.event(dataOf(frame), frame.name);
+    } catch {
+      // What is wrong with it is nobody's concern any more.
+    }
+    void this.#finish({ complete: false, left: true });
   }
 
   #finish(end: StreamEnd): Promise<void> {
@@ -151,7 +167,7 @@ class Relay implements Bun.UnderlyingSource<Uint8Array> {
   }
 
   /** Puts what says that the answer is complete into `out`. Resolves once the call is on record. */
-  #last(out: Passed[]): Promise<void> {
+  async #last(out: Passed[]): Promise<void> {
     const {
       begun: { reader, shape },
       translator,
@@ -159,8 +175,8 @@ class Relay implements Bun.UnderlyingSource<Uint8Array> {
     if (!reader.state.ended) throw new UpstreamError("cut");
     out.push(...this.#ending);
     if (translator) for (const { event, data } of translator.end()) out.push(eventText(event, data));
-    else if (out.length === 0 && shape === "chat") out.push(doneText);
-    return this.#finish({ complete: true });
+    else if (this.#ending.length === 0 && shape === "chat") out.push(doneText);
+    await this.#finish({ complete: true });
   }
 
   /** Reads what little may follow the end, so that the connection can be used again. */
@@ -169,18 +185,18 @@ class Relay implements Bun.UnderlyingSource<Uint8Array> {
       begun: { answer },
       dispose,
     } = this.#it;
-    const first = answer.read();
-    if (first !== undefined) {
-      const timer = setTimeout(dispose, giveBackMs);
-      try {
-        for (let next = await first; next; next = await answer.read());
-      } catch {
-        // A connection that fails now fails nobody.
-      } finally {
-        clearTimeout(timer);
-      }
+    let timer: Timer | undefined;
+    try {
+      const first = answer.read();
+      if (first === undefined) return;
+      timer = setTimeout(dispose, giveBackMs);
+      for (let next = await first; next; next = await answer.read());
+    } catch {
+      // A connection that fails now fails nobody.
+    } finally {
+      clearTimeout(timer);
+      dispose();
     }
-    dispose();
   }
 
   #hand(controller: ReadableStreamDefaultController<Uint8Array>, out: readonly Passed[]): void {
@@ -223,8 +239,11 @@ class Relay implements Bun.UnderlyingSource<Uint8Array> {
   }
 
   cancel(): void {
-    void this.#finish({ complete: false, left: true });
-    this.#it.dispose();
+    try {
+      this.#leave();
+    } finally {
+      this.#it.dispose();
+    }
   }
 }
 

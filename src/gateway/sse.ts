@@ -117,7 +117,7 @@ export class EventScanner {
     return undefined;
   }
 
-  /** What stands at the end without its blank line; `undefined` for nothing. */
+  /** What stands at the end without its blank line, once there is no next event; `undefined` for nothing. */
   end(): Frame | undefined {
     if (this.#heldBytes === 0) return undefined;
     const frame = frameOf(this.#whole(this.#some ? blankLine : nothing));
@@ -144,7 +144,7 @@ export class EventScanner {
 
   /** Keeps what there is of an event until the rest of it comes, as a copy: what it is a view of may be large. */
   #hold(): void {
-    const rest = this.#piece.slice(this.#start);
+    const rest = new Uint8Array(this.#piece.subarray(this.#start));
     this.#piece = nothing;
     this.#at = 0;
     this.#start = 0;

@@ -61,7 +61,7 @@ const mayTell = (length: number) =>
 function note(told: Told, name: string, value: string): void {
   switch (name.toLowerCase()) {
     case "content-type":
-      told.type ??= value;
+      told.type = told.type === undefined ? value : `${told.type}, ${value}`;
       break;
     case "content-length":
       if (told.length !== undefined && told.length !== value) throw malformed("two lengths");

@@ -78,8 +78,11 @@ export class TransportCall extends Aborter implements Call {
   /** Ends the call before its time. */
   override abort(reason: unknown): void {
     if (this.aborted) return;
-    super.abort(reason);
-    this.#attempt?.abort(reason);
+    try {
+      super.abort(reason);
+    } finally {
+      this.#attempt?.abort(reason);
+    }
   }
 
   async send(url: string, outgoing: Outgoing): Promise<UpstreamAnswer> {
@@ -197,7 +200,7 @@ class Answer implements UpstreamAnswer {
     return this.#head.headers;
   }
 
-  /** Where the next piece has to be waited for, that is under its limit. */
+  /** The next piece; a promise, under its limit, only where it has to be waited for. */
   read(): Soon<Uint8Array | undefined> {
     const { deadlines, now } = this.#shared;
     const { firstByteMs, idleMs } = this.#outgoing.timeouts;

@@ -49,6 +49,8 @@ function setUp(first: string, rest: readonly string[] = []) {
     ends,
     sent,
     record: recorded.resolve,
+    state: begun.reader.state,
+    leave: () => reader.cancel(),
     async read(): Promise<string | undefined> {
       const { value } = await reader.read();
       return value && decoder.decode(value);
@@ -115,4 +117,14 @@ test("what came together goes out together, some 64 KiB at a time", async () => 
   expect(await read()).toBe(events.slice(4, 8).join(""));
   expect(await read()).toBe(events.slice(8).join("") + stop);
   expect(await read()).toBe(done);
+});
+
+test("what had come when the caller left is billed, though nobody has read it", async () => {
+  const usage = '{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":40,"total_tokens":49}}';
+  const { read, leave, ends, state } = setUp(`${said("x".repeat(300)) + stop}data: ${usage}\n\n${done}`);
+  await read();
+  expect(state.usage).toBeUndefined();
+  await leave();
+  expect(state.usage).toMatchObject({ promptTokens: 9, completionTokens: 40 });
+  expect(ends).toEqual([{ complete: false, left: true }]);
 });

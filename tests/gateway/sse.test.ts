@@ -60,8 +60,8 @@ describe("events", () => {
 
   test("that are put back come again, before what follows them", () => {
     const scanner = new EventScanner();
-    const [first, second] = eventsOf(scanner, encode("data: 1\n\n: alive\n\n"));
-    scanner.push(encode("data: 2\n\n"));
+    scanner.push(encode(": alive\n\ndata: 1\n\ndata: 2\n\n"));
+    const [first, second] = [scanner.next(), scanner.next()];
     scanner.putBack([first as Frame, second as Frame]);
     expect([scanner.next(), scanner.next(), scanner.next()?.data, scanner.next()]).toEqual([
       first,
