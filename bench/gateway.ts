@@ -1,7 +1,8 @@
 /**
  * `bun bench/gateway.ts [--rounds N] [--seconds S] [--apart] [--portkey FOLDER]`: the gateway side by side with a bare proxy, and
- * with Portkey's where FOLDER has `node_modules/@portkey-ai/gateway`. With `--apart` the pieces of a stream come one by one. Everything of a system (PostgreSQL too) has one core, the
- * provider and the client have the other. Prints a table; the method and the last results are in README.md of this folder.
+ * with Portkey's where FOLDER has `node_modules/@portkey-ai/gateway`. With `--apart` the pieces of a stream come one by one.
+ * Everything of a system (PostgreSQL too) has one core, the provider and the client have the other. Prints a table; the method and
+ * the last results are in README.md of this folder.
  */
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -135,6 +136,7 @@ try {
     }
     for (const [name, errors] of failed) if (errors > 0) console.log(`${name} failed ${errors} times`);
     const of = (name: string) => median(perSecond.get(name) ?? []);
+    // In the order of their limits.
     for (const [place, peer] of [bare, onBun, onNode].entries()) {
       if (!peer || failed.get(peer.name)) continue;
       const times = (of(ours.name) / of(peer.name)).toFixed(peer === bare ? 2 : 1);

@@ -22,21 +22,13 @@ export interface Drain {
 
 class Tracked extends Aborter implements TrackedCall {
   readonly #calls: Set<Tracked>;
-  readonly #caller: AbortSignal;
 
   constructor(calls: Set<Tracked>, caller: AbortSignal) {
     super();
     this.#calls = calls;
-    this.#caller = caller;
     calls.add(this);
-    // It stays there: whoever aborts later has no call any more.
-    if (caller.aborted) this.handleEvent();
-    else caller.addEventListener("abort", this);
-  }
-
-  /** The caller has left. */
-  handleEvent(): void {
-    this.abort(this.#caller.reason);
+    // For good: whoever aborts later has no call any more.
+    this.follow(caller);
   }
 
   override abort(reason: unknown): void {

@@ -80,10 +80,8 @@ class Relay implements Bun.UnderlyingSource<Uint8Array> {
   /** The caller has left. What is here and was not understood was written for it all the same, and is billed. */
   #leave(): void {
     if (this.#over) return;
-    const { scanner, reader } = this.#it.begun;
     try {
-      for (let frame = this.#atEnd ? undefined : scanner.next(); frame; frame = scanner.next())
-        if (frame.data !== undefined) reader.event(dataOf(frame), frame.name);
+      this.#take([], Number.POSITIVE_INFINITY);
     } catch {
       // What is wrong with it is nobody's concern any more.
     }

@@ -144,11 +144,13 @@ export class EventScanner {
 
   /** Keeps what there is of an event until the rest of it comes, as a copy: what it is a view of may be large. */
   #hold(): void {
-    const rest = new Uint8Array(this.#piece.subarray(this.#start));
+    const piece = this.#piece;
+    const start = this.#start;
     this.#piece = nothing;
     this.#at = 0;
     this.#start = 0;
-    if (rest.length === 0) return;
+    if (start === piece.length) return;
+    const rest = new Uint8Array(piece.subarray(start));
     this.#held.push(rest);
     this.#heldBytes += rest.length;
     if (this.#heldBytes > this.#bytesMax)

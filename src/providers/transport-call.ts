@@ -56,7 +56,6 @@ function askOver(connection: Connection, { head, body }: Request): Exchange | un
 /** A class, since one is made for every call: its methods are made once. */
 export class TransportCall extends Aborter implements Call {
   readonly #shared: Shared;
-  readonly #callerSignal: CallSignal;
   readonly #total: Deadline;
   /** The attempt that is under way. */
   #attempt: Abortable | undefined;
@@ -64,15 +63,8 @@ export class TransportCall extends Aborter implements Call {
   constructor(shared: Shared, callerSignal: CallSignal, totalMs: number) {
     super();
     this.#shared = shared;
-    this.#callerSignal = callerSignal;
-    if (callerSignal.aborted) this.handleEvent();
-    else callerSignal.addEventListener("abort", this);
+    this.follow(callerSignal);
     this.#total = shared.deadlines.start(totalMs, this, "timeout_total");
-  }
-
-  /** The caller has left. */
-  handleEvent(): void {
-    this.abort(this.#callerSignal.reason);
   }
 
   /** Ends the call before its time. */
@@ -160,7 +152,7 @@ export class TransportCall extends Aborter implements Call {
 
   [Symbol.dispose](): void {
     this.#total.clear();
-    this.#callerSignal.removeEventListener("abort", this);
+    this.unfollow();
     this.#attempt?.abort(over);
   }
 }
