@@ -20,6 +20,35 @@ export interface ResponseCache extends AsyncDisposable {
 /** Largest answer that is kept, in bytes. */
 export const entryBytesMax = 1024 * 1024;
 
+/** Keeps an answer that passes by, for so long, under the key of its question. */
+export class Keeper {
+  readonly #cache: ResponseCache;
+  readonly #key: string;
+  readonly #ttlMs: number;
+  readonly #pieces: Uint8Array[] = [];
+  #bytes = 0;
+
+  constructor(cache: ResponseCache, key: string, ttlMs: number) {
+    this.#cache = cache;
+    this.#key = key;
+    this.#ttlMs = ttlMs;
+  }
+
+  /** This piece of it was sent. */
+  sent(piece: Uint8Array): void {
+    this.#bytes += piece.byteLength;
+    // A copy: what it is a view of may be large.
+    if (this.#bytes <= entryBytesMax) this.#pieces.push(new Uint8Array(piece));
+    else this.#pieces.length = 0;
+  }
+
+  /** All of it was sent. */
+  keep(answer: Omit<CachedAnswer, "body">): void {
+    if (this.#bytes === 0 || this.#bytes > entryBytesMax) return;
+    this.#cache.set(this.#key, { ...answer, body: Buffer.concat(this.#pieces) }, this.#ttlMs);
+  }
+}
+
 /** Most bytes of all answers that are kept in memory. */
 const memoryBytesMax = 64 * 1024 * 1024;
 

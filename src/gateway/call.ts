@@ -15,7 +15,7 @@ import type { CallSignal } from "../signal.ts";
 import type { Allowance, Permit } from "./allowance.ts";
 import { ask, type Begun, dialectOf, type Heard, type StreamedAnswer, type WholeAnswer } from "./ask.ts";
 import type { Body } from "./body.ts";
-import { canonicalKey, entryBytesMax, type ResponseCache } from "./cache.ts";
+import { type CachedAnswer, canonicalKey, Keeper, type ResponseCache } from "./cache.ts";
 import type { Admitted, Chooser } from "./choose.ts";
 import { type CallFacts, type Entry, type OpenAttempt, openEntry } from "./entry.ts";
 import { hasEscapes } from "./json-edit.ts";
@@ -197,12 +197,13 @@ function settle(it: GatewayCall, made: Made, entry: Entry, kept: CallContent, en
   return written;
 }
 
-/** Keeps an answer that passes by, for the same question. */
-interface Keeper {
-  sent(piece: Uint8Array): void;
-  /** All of it was sent. */
-  keep(contentType: string, made: Made): void;
-}
+/** What is kept of an answer beside its bytes. */
+const keptOf = (contentType: string, { begun, admitted }: Made): Omit<CachedAnswer, "body"> => ({
+  contentType,
+  model: admitted.target.name,
+  provider: admitted.target.provider.name,
+  finishReason: begun.reader.state.finishReason ?? null,
+});
 
 /** Creates the gateway. */
 export function createGateway({
@@ -287,26 +288,6 @@ export function createGateway({
     throw await noModel(route.targets, error, signal);
   };
 
-  /** Keeps the answer's bytes as they pass by in the cache, for so long. */
-  const keeper = (key: string, ttlMs: number): Keeper => {
-    const pieces: Uint8Array[] = [];
-    let bytes = 0;
-    return {
-      sent(piece) {
-        bytes += piece.byteLength;
-        if (bytes <= entryBytesMax) pieces.push(piece.slice());
-        else pieces.length = 0;
-      },
-      keep(contentType, { begun, admitted }) {
-        if (bytes === 0 || bytes > entryBytesMax) return;
-        const { name: model, provider } = admitted.target;
-        const finishReason = begun.reader.state.finishReason ?? null;
-        const kept = { contentType, model, provider: provider.name, finishReason };
-        cache.set(key, { ...kept, body: Buffer.concat(pieces) }, ttlMs);
-      },
-    };
-  };
-
   /** The events of a call that was begun to be answered, on their way to its caller. */
   const streamOf = (
     it: GatewayCall,
@@ -329,7 +310,7 @@ export function createGateway({
         keeping &&
         ((piece, last) => {
           keeping.sent(piece);
-          if (last) keeping.keep(streamType, made);
+          if (last) keeping.keep(keptOf(streamType, made));
         }),
       dispose: () => call[Symbol.dispose](),
     });
@@ -358,7 +339,8 @@ export function createGateway({
         return { ...hit, cache: "hit" };
       }
       const call = transport.open(signal, { totalMs: totalMsOf(route) });
-      const keeping = key === undefined || cacheTtlMs === undefined ? undefined : keeper(key, cacheTtlMs);
+      const keeping =
+        key === undefined || cacheTtlMs === undefined ? undefined : new Keeper(cache, key, cacheTtlMs);
       try {
         const made = await begin(it, call, entry);
         const { begun, admitted } = made;
@@ -372,7 +354,7 @@ export function createGateway({
         await settle(it, made, entry, kept, { complete: true });
         call[Symbol.dispose]();
         keeping?.sent(Buffer.from(text));
-        keeping?.keep(jsonType, made);
+        keeping?.keep(keptOf(jsonType, made));
         return { contentType: jsonType, body: text, model, provider: provider.name, cache: cached };
       } catch (error) {
         call[Symbol.dispose]();
